@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""What is sampled: distributions with an exact path :math:`z = g_\theta(\epsilon)`.
+
+Every class is a Pyro ``TorchDistribution`` with ``has_rsample``: use it in a model or
+guide like any other.
+"""
+
+from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
+from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
+from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
+from pyro_reparam_ext.distributions.transport import TransportDistribution
+
+__all__ = [
+    "ImplicitDistribution",
+    "Kumaraswamy",
+    "ReparameterizedDistribution",
+    "TransportDistribution",
+]

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""Distributions with a sampler and a standardization :math:`S_\theta(z)`."""
+
+from abc import abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
+
+
+class ImplicitDistribution(ReparameterizedDistribution):
+    r"""A scalar distribution given by any sampler and its standardization (abstract).
+
+    If :math:`S_\theta(z)` has a law free of :math:`\theta` (a cdf, say), then along
+    a path of constant :math:`\epsilon = S_\theta(z)`
+
+    .. math:: \frac{\partial z}{\partial\theta} = -\left(
+        \frac{\partial S_\theta(z)}{\partial z}\right)^{-1}
+        \frac{\partial S_\theta(z)}{\partial\theta},
+
+    whatever produced :math:`z`: the sampler needs no gradient, and none is taken
+    through an accept/reject loop.
+
+    Writing your own: three methods.
+
+    * ``simulate(sample_shape)``: a draw, by any means.
+    * ``inverse(value)``: :math:`S_\theta(z)`, in torch operations.
+    * ``log_density(value)``.
+
+    Override ``sample_gradient`` where the quotient above has a closed form that is
+    more accurate.
+
+    Gradient: exact in every parameter as far as ``inverse`` is accurate; second
+    derivatives too.
+
+    Source: Figurnov, Mohamed and Mnih (2018), "Implicit reparameterization gradients".
+    """
+
+    @abstractmethod
+    def simulate(self, sample_shape: torch.Size) -> Tensor:
+        """A draw without gradient, of shape ``sample_shape + batch_shape``."""
+
+    @abstractmethod
+    def inverse(self, value: Tensor) -> Tensor:
+        r""":math:`S_\theta(z)`, elementwise, increasing in :math:`z`."""
+
+    def sample_gradient(self, value: Tensor) -> dict[str, Tensor]:
+        r""":math:`\partial z/\partial\theta` at a fixed quantile, for each parameter.
+
+        The parameters have the shape of ``value``. The result is differentiated
+        again for second derivatives, so it must be written in torch operations.
+        """
+        names = list(self.arg_constraints)
+
+        def standardize(value: Tensor, *parameters: Tensor) -> Tensor:
+            new = self.with_parameters(dict(zip(names, parameters, strict=True)))
+            return new.inverse(value)
+
+        standardized, vjp = torch.func.vjp(standardize, value, *self.parameters.values())
+        by_value, *by_parameter = vjp(torch.ones_like(standardized))
+        return {
+            n: -g / by_value for n, g in zip(names, by_parameter, strict=True)
+        }
+
+    def attach_gradient(self, value: Tensor) -> Tensor:
+        r"""``value``, made to depend on the parameters along a path of fixed quantile.
+
+        ``value`` has the shape ``sample_shape + batch_shape``.
+        """
+        parameters = [p.expand(value.shape) for p in self.parameters.values()]
+        return _AttachGradient.apply(value.detach(), self, *parameters)
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """A draw, differentiable in the parameters."""
+        return self.attach_gradient(self.sample(sample_shape))
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """A draw without gradient; the same as ``rsample`` under the same seed."""
+        with torch.no_grad():
+            return self.simulate(torch.Size(sample_shape))
+
+
+class _AttachGradient(torch.autograd.Function):
+    """The identity in the value, with the implicit gradient in the parameters.
+
+    The value is saved as an *output*, so that in a second derivative it depends on
+    the parameters in turn, and the second derivative is exact.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        value: Tensor, distribution: ImplicitDistribution, *parameters: Tensor
+    ) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, ctx.distribution, *parameters = inputs
+        ctx.save_for_backward(output, *parameters)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        value, *parameters = ctx.saved_tensors
+        names = ctx.distribution.arg_constraints
+        here = ctx.distribution.with_parameters(
+            dict(zip(names, parameters, strict=True))
+        )
+        gradient = here.sample_gradient(value)
+        return None, None, *(grad_output * gradient[name] for name in names)
