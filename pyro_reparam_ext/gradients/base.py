@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""How :math:`\nabla_\theta` is estimated at one sample site."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from pyro.distributions.score_parts import ScoreParts
+from torch import Tensor
+from torch.distributions import Distribution
+
+from pyro_reparam_ext.gradients.baselines import Baseline
+
+
+@dataclass(frozen=True)
+class GradientEstimator(ABC):
+    r"""A rule for drawing at a site and for entering the surrogate loss (abstract).
+
+    The surrogate is a scalar whose gradient is the estimate. A site enters it by its
+    ``ScoreParts``: ``log_prob`` (:math:`\log q`, part of the objective's value),
+    ``score_function`` (what multiplies the detached cost) and ``entropy_term`` (what
+    is differentiated in place of :math:`\log q`).
+
+    Writing your own: a frozen dataclass with the property sheet below, ``supports``,
+    ``draw`` and ``score_parts``; then a name for it in ``gradients/names.py``.
+    Estimators are compared and hashed by value, so their options must be hashable.
+
+    Attributes:
+        unbiased: Whether the mean of the estimate is the gradient.
+        objectives: Names of the objectives it composes with.
+    """
+
+    unbiased: ClassVar[bool] = True
+    objectives: ClassVar[frozenset[str]] = frozenset({"elbo"})
+
+    @property
+    def min_particles(self) -> int:
+        """Fewest particles the estimator works with."""
+        return 1
+
+    @property
+    def baseline(self) -> Baseline | None:
+        """What is subtracted from the cost of a score site, if anything."""
+        return None
+
+    def extra_evals(self, fn: Distribution) -> int:
+        """Evaluations of the model per particle beyond the first."""
+        return 0
+
+    @abstractmethod
+    def supports(self, fn: Distribution) -> str | None:
+        """None if the estimator works with ``fn``; else why not, and what would."""
+
+    @abstractmethod
+    def draw(self, fn: Distribution, sample_shape: torch.Size) -> Tensor:
+        """A value for the site."""
+
+    @abstractmethod
+    def score_parts(
+        self, fn: Distribution, value: Tensor, *args: Any, **kwargs: Any
+    ) -> ScoreParts:
+        """How the drawn value enters the surrogate."""
+
+
+def innermost(fn: Distribution) -> Distribution:
+    """The distribution under any wrappers (Independent, Masked, Expanded)."""
+    while hasattr(fn, "base_dist") and not hasattr(fn, "transforms"):
+        fn = fn.base_dist
+    return fn
+
+
+def describe(fn: Distribution) -> str:
+    """The class name of the distribution under any wrappers, for messages."""
+    return type(innermost(fn)).__name__

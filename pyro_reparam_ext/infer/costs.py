@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cost that each score-function site is responsible for."""
+
+from typing import Any
+
+from pyro.ops.provenance import detach_provenance
+from torch import Tensor
+
+from pyro_reparam_ext.infer.provenance import influences
+
+Plates = frozenset[Any]
+
+
+def plates_of(site: Any) -> Plates:
+    """The vectorized plates that a traced site is in."""
+    return frozenset(f for f in site["cond_indep_stack"] if f.vectorized)
+
+
+def sum_to_plates(value: Tensor, shared: Plates) -> Tensor:
+    """``value`` summed over every batch dimension that is not one of the plates."""
+    kept = {frame.dim for frame in shared}
+    dims = [d for d in range(-value.dim(), 0) if d not in kept and value.shape[d] != 1]
+    value = value.sum(dims, keepdim=True) if dims else value
+    while value.dim() and value.shape[0] == 1:
+        value = value.squeeze(0)
+    return value
+
+
+class Costs:
+    r"""The terms :math:`\log p - \log q` of one run, ready to be shared out.
+
+    A site's cost is the sum of the terms it can influence, cell by cell in its own
+    plates. Which those are is, with ``dependency="plate"``, all terms in the same
+    plate cells; with ``"provenance"``, of these only what was computed from the draw.
+    Terms of auxiliary guide sites count too. (``Trace_ELBO`` leaves them out, and its
+    gradient is biased for auxiliary score sites.)
+
+    Source: Schulman et al. (2015), "Gradient estimation using stochastic computation
+    graphs"; Ranganath, Gerrish and Blei (2014), §3.1.
+    """
+
+    def __init__(self, model_trace: Any, guide_trace: Any, dependency: str) -> None:
+        groups: dict[tuple[Plates, frozenset[str] | None], Tensor] = {}
+        for trace, sign in ((model_trace, 1.0), (guide_trace, -1.0)):
+            for site in trace.nodes.values():
+                if site["type"] != "sample":
+                    continue
+                names = influences(site) if dependency == "provenance" else None
+                key = (plates_of(site), names)
+                term = sign * detach_provenance(site["log_prob"]).detach()
+                groups[key] = groups[key] + term if key in groups else term
+        self._groups = groups
+
+    def of(self, site: Any) -> Tensor:
+        """The detached cost of a guide site, right-aligned with its plates."""
+        plates = plates_of(site)
+        total: Tensor | None = None
+        for (term_plates, names), term in self._groups.items():
+            if names is None or site["name"] in names:
+                summed = sum_to_plates(term, term_plates & plates)
+                total = summed if total is None else total + summed
+        assert total is not None  # its own log q is among the terms
+        return total

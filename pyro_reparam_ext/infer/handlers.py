@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Effect handlers that switch estimators: in a loss, around one, or in a guide."""
+
+from collections.abc import Callable
+from typing import Any, Self
+
+from pyro.poutine.messenger import Messenger
+from pyro.poutine.runtime import _PYRO_STACK
+
+from pyro_reparam_ext.gradients import GradientEstimator, name_of, resolve
+from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
+from pyro_reparam_ext.infer.site import is_latent, plain, switch
+
+
+class PolicyMessenger(Messenger):
+    """Runs a program under a policy (abstract): every key must match some site."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self.policy = policy
+
+    def __enter__(self) -> Self:
+        self.policy.start()
+        return super().__enter__()
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        super().__exit__(exc_type, exc_value, traceback)
+        if exc_type is None:
+            self.policy.check_all_matched()
+
+
+class LossMessenger(PolicyMessenger):
+    """Switches the sites of a guide for a loss that supports every estimator.
+
+    Args:
+        policy: The loss's ``sites`` and ``estimator``.
+        num_particles: How many particles the loss draws.
+    """
+
+    def __init__(self, policy: Policy, num_particles: int) -> None:
+        super().__init__(policy)
+        self.num_particles = num_particles
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if not is_latent(msg):
+            return
+        named, estimator = self.policy.by_name(msg)
+        if "_estimator" in msg["infer"]:  # a context within the guide has decided
+            estimator = msg["infer"]["_estimator"]
+        elif not named:
+            estimator = annotation(msg)
+            if estimator is None and "estimator" not in msg["infer"]:
+                estimator = self.policy.by_default(msg)
+        pair(msg, estimator)
+
+
+class ContextMessenger(PolicyMessenger):
+    """Switches sites for whatever loss runs inside."""
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if not is_latent(msg) or "_estimator" in msg["infer"]:
+            return
+        named, estimator = self.policy.by_name(msg)
+        if not named:
+            estimator = self.policy.by_default(msg)
+            if estimator is None:
+                return
+        msg["infer"]["_estimator"] = estimator
+        pair(msg, estimator)
+
+
+class AnnotationMessenger(PolicyMessenger):
+    """Writes ``infer={"estimator": …}`` at the sites of a guide that lack it."""
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if not is_latent(msg):
+            return
+        named, estimator = self.policy.by_name(msg)
+        if not named:
+            estimator = self.policy.by_default(msg)
+        if estimator is not None:
+            msg["infer"].setdefault("estimator", estimator)
+
+
+def annotation(msg: Any) -> GradientEstimator | None:
+    """The estimator that ``infer={"estimator": …}`` gives a site, or None."""
+    given = msg["infer"].get("estimator")
+    return None if given is None else resolve(given, f"Site {msg['name']!r}")
+
+
+def pair(msg: Any, estimator: GradientEstimator | None) -> None:
+    """Switch the site of ``msg`` to ``estimator`` if the two go together."""
+    if estimator is None:
+        return
+    losses = [m for m in _PYRO_STACK if isinstance(m, LossMessenger)]
+    particles = losses[-1].num_particles if losses else None
+    name = f"Site {msg['name']!r}: {name_of(estimator)}"
+    original = plain(msg["fn"])
+    reason = estimator.supports(original)
+    if reason is not None:
+        raise ValueError(f"{name} {reason}")
+    if particles is None:
+        if estimator.baseline is not None:
+            raise ValueError(
+                f"{name} needs a loss that keeps costs for its baseline, but this one "
+                "does not. Use TraceSwitch_ELBO, or 'score' for this site."
+            )
+    elif particles < estimator.min_particles:
+        raise ValueError(
+            f"{name} needs num_particles >= {estimator.min_particles}; found "
+            f"{particles}. Raise num_particles, or use 'ema' for this site."
+        )
+    msg["fn"] = switch(original, estimator)
+
+
+def estimators(fn: Any = None, config: Choice | SiteChoices = None) -> Any:
+    """Switch the estimators of everything that runs inside, whatever the loss.
+
+    Has the highest precedence: over ``sites=`` and ``estimator=`` of the loss and over
+    annotations in the guide. Of nested contexts the innermost decides.
+
+    A stock loss must have a score term for ``"score"`` to make sense: ``Trace_ELBO``
+    (guides without auxiliary score sites), ``TraceGraph_ELBO`` and ``TraceEnum_ELBO``
+    do; ``TraceMeanField_ELBO`` and ``RenyiELBO`` do not. Estimators with a baseline
+    need :class:`~pyro_reparam_ext.TraceSwitch_ELBO`.
+
+    Args:
+        fn: A guide to decorate; without it, the result is a context manager and a
+            decorator.
+        config: An estimator or its name, for all sites; or a mapping from site names
+            or globs to these.
+
+    Raises:
+        ValueError: on leaving, if a key of ``config`` matched no site.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> def model():
+        ...     z = pyro.sample("z", dist.Normal(0.0, 1.0))
+        ...     pyro.sample("x", dist.Normal(z, 1.0), obs=torch.tensor(1.0))
+        >>> def guide():
+        ...     loc = pyro.param("loc", torch.tensor(0.0))
+        ...     pyro.sample("z", dist.Normal(loc, 1.0))
+        >>> with estimators({"z": "score"}):
+        ...     loss = pyro.infer.Trace_ELBO().loss_and_grads(model, guide)
+    """
+    if config is None:
+        fn, config = None, fn
+    if config is None:
+        raise TypeError(
+            "estimators: expected an estimator, its name, or a mapping from sites to "
+            "estimators; found nothing. For example estimators({'z': 'score'})."
+        )
+    messenger = ContextMessenger(_policy(config, "estimators"))
+    return messenger if fn is None else messenger(fn)
+
+
+def config_estimators(
+    guide: Callable[..., Any] | None = None,
+    default: Choice = None,
+    sites: SiteChoices | None = None,
+) -> Any:
+    """Annotate the sites of a guide with estimators, as ``config_enumerate`` does.
+
+    Annotations that sites already have are kept. They are read by
+    :class:`~pyro_reparam_ext.TraceSwitch_ELBO`.
+
+    Args:
+        guide: The guide; without it, the result is a decorator.
+        default: Estimator of sites that no key names.
+        sites: From site names or globs to estimators.
+
+    Raises:
+        ValueError: at the first run of the guide, if a key of ``sites`` matched no
+            site.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> @config_estimators(default="pathwise", sites={"c": "rloo"})
+        ... def guide():
+        ...     c = pyro.sample("c", dist.Bernoulli(0.5))
+        ...     pyro.sample("z", dist.Normal(c, 1.0))
+    """
+    if default is None and sites is None:
+        raise TypeError(
+            "config_estimators: expected default= or sites=; found neither. "
+            "For example config_estimators(guide, default='pathwise')."
+        )
+    messenger = AnnotationMessenger(Policy(default, sites, "config_estimators"))
+    return messenger if guide is None else messenger(guide)
+
+
+def _policy(config: Choice | SiteChoices, owner: str) -> Policy:
+    if config is None or isinstance(config, str | GradientEstimator):
+        return Policy(config, None, owner)
+    return Policy(None, config, owner)

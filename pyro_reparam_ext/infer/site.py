@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A site's distribution paired with its estimator.
+
+Pyro asks the distribution at a site three things: ``has_rsample``, a draw, and its
+``score_parts``. A shallow copy with these three answered by the estimator is all the
+switching there is. The copy's class is a subclass of the original's, so ``isinstance``
+and KL dispatch go on working, ``expand`` keeps the switch, and the user's object is
+left alone. (``has_rsample_`` would change it, and raises on ``Independent``, masked and
+transformed distributions.)
+"""
+
+import copy
+import functools
+from typing import Any
+
+import torch
+from pyro.distributions.score_parts import ScoreParts
+from pyro.distributions.torch_distribution import TorchDistributionMixin
+from torch import Tensor
+
+from pyro_reparam_ext.gradients import GradientEstimator, Pathwise
+
+
+def switch(fn: Any, estimator: GradientEstimator) -> Any:
+    """A copy of ``fn`` that is drawn and scored by ``estimator``."""
+    new = plain(fn)
+    new.__class__ = _switched_class(type(new), estimator)
+    return new
+
+
+def plain(fn: Any) -> Any:
+    """A copy of ``fn`` as it was before any switching, ``has_rsample_`` included."""
+    new = copy.copy(fn)
+    if estimator_of(fn) is not None:
+        new.__class__ = type(fn).__mro__[1]
+    new.__dict__.pop("has_rsample", None)
+    return new
+
+
+def estimator_of(fn: Any) -> GradientEstimator | None:
+    """The estimator that ``fn`` was switched to, or None."""
+    return getattr(type(fn), "_switched_to", None)
+
+
+@functools.cache
+def _switched_class(cls: type, estimator: GradientEstimator) -> type:
+    def call(self: Any, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
+        return estimator.draw(plain(self), sample_shape)
+
+    def score_parts(self: Any, value: Tensor, *args: Any, **kwargs: Any) -> ScoreParts:
+        return estimator.score_parts(plain(self), value, *args, **kwargs)
+
+    def reduce(self: Any, protocol: Any) -> Any:
+        return _restore, (cls, estimator, self.__dict__.copy())
+
+    return type(
+        cls.__name__,
+        (cls,),
+        {
+            "_switched_to": estimator,
+            "has_rsample": isinstance(estimator, Pathwise),
+            "__call__": call,
+            "score_parts": score_parts,
+            "__reduce_ex__": reduce,
+            "__module__": cls.__module__,
+            "__qualname__": cls.__qualname__,
+            "__doc__": cls.__doc__,
+        },
+    )
+
+
+def _restore(cls: type, estimator: GradientEstimator, state: dict[str, Any]) -> Any:
+    """Unpickle a switched distribution."""
+    switched = _switched_class(cls, estimator)
+    new = switched.__new__(switched)
+    new.__dict__.update(state)
+    return new
+
+
+def is_latent(msg: Any) -> bool:
+    """Whether a message asks for a fresh draw of a random variable."""
+    return (
+        msg["type"] == "sample"
+        and not msg["is_observed"]
+        and msg["value"] is None
+        and type(msg["fn"]).__name__ != "_Subsample"
+        and isinstance(msg["fn"], TorchDistributionMixin)
+    )

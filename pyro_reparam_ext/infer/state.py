@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What estimators remember between steps."""
+
+from typing import Any
+
+from torch import nn
+
+from pyro_reparam_ext.gradients import SiteState
+
+
+class EstimatorState(nn.Module):
+    """Averages and coefficients that estimators keep, by site.
+
+    Part of ``state_dict`` and moved by ``.to``. In evaluation mode it is read but not
+    updated. Sites appear as they are first needed, and as a ``state_dict`` has them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sites = nn.ModuleDict()
+
+    def of(self, site: str) -> SiteState:
+        """The state of a site, empty at first."""
+        key = site.replace(".", "/")  # module names have no dots; site names may
+        if key not in self.sites:
+            self.sites[key] = SiteState()
+        state = self.sites[key]
+        assert isinstance(state, SiteState)
+        return state
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        start = f"{prefix}sites."
+        for key, value in state_dict.items():
+            if key.startswith(start):
+                site, name = key.removeprefix(start).rsplit(".", 1)
+                self.of(site).scalar(name, value)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
