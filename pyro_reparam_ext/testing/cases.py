@@ -7,12 +7,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, constraints
+
+INTEGRANDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "z": lambda z: z,
+    "z^2": torch.square,
+    "tanh": torch.tanh,
+    "sin": torch.sin,
+    "cos": torch.cos,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistributionCase:
-    """One distribution under test: how to make it, and where.
+    r"""One distribution under test: how to make it, and where.
 
     Args:
         name: Shown in test ids.
@@ -20,10 +28,22 @@ class DistributionCase:
             function where a class takes other things than tensors.
         points: Parameter values by label, numbers or nested lists. Include an extreme
             one, and every special value of the formulas (a shape of exactly 0, say).
+            The first is a typical one, at which inference is run.
         special: Labels of the points at which a formula changes branch: the gradient
             there must equal its limit.
         reference: An object with functions ``log_prob(value, **parameters)`` and
             ``cdf(value, **parameters)`` in arbitrary precision, or None.
+        integrands: Which functions :math:`f` the gradient of :math:`E f(z)` is tested
+            with, out of ``INTEGRANDS``: for all points, or by label. Leave out those
+            whose gradient estimator has infinite variance, and for a circular law
+            those that are not periodic.
+        event_dims: For each parameter whose rightmost dimensions are not batch
+            dimensions (the logits of a mixture, say), how many.
+        period: The length of the circle for a circular law, whose density is that of
+            the points of :math:`[-\text{period}/2, \text{period}/2)`.
+        unresolved: Labels of points that put mass within a rounding unit of a finite
+            upper bound, where values cannot resolve it: the laws that need all of
+            the mass leave these points out.
     """
 
     name: str
@@ -31,6 +51,15 @@ class DistributionCase:
     points: Mapping[str, Mapping[str, Any]]
     special: frozenset[str] = field(default_factory=frozenset)
     reference: Any = None
+    integrands: tuple[str, ...] | Mapping[str, tuple[str, ...]] = (
+        "z",
+        "z^2",
+        "tanh",
+        "sin",
+    )
+    event_dims: Mapping[str, int] = field(default_factory=dict)
+    period: float | None = None
+    unresolved: frozenset[str] = field(default_factory=frozenset)
 
     def parameters(
         self, point: str, dtype: torch.dtype = torch.float64
@@ -43,3 +72,44 @@ class DistributionCase:
     ) -> Distribution:
         """The distribution at a point."""
         return self.make(**self.parameters(point, dtype))
+
+    def leaves(
+        self,
+        point: str,
+        dtype: torch.dtype = torch.float64,
+        sample_shape: tuple[int, ...] = (),
+    ) -> dict[str, Tensor]:
+        """Parameters of their own for each draw and batch element.
+
+        Shape ``sample_shape + batch_shape``, requiring gradients: the gradient of a
+        sum over draws in them is the gradient of each draw.
+        """
+        parameters = self.parameters(point, dtype)
+        events = {n: self.event_dims.get(n, 0) for n in parameters}
+        batch_shape = torch.broadcast_shapes(
+            *(p.shape[: p.dim() - events[n]] for n, p in parameters.items())
+        )
+        return {
+            n: p.expand(
+                torch.Size(sample_shape) + batch_shape + p.shape[p.dim() - events[n] :]
+            )
+            .clone()
+            .requires_grad_()
+            for n, p in parameters.items()
+        }
+
+    def integrands_at(self, point: str) -> tuple[str, ...]:
+        """Names of the test functions at a point."""
+        if isinstance(self.integrands, Mapping):
+            return self.integrands[point]
+        return self.integrands
+
+    def constraints(self) -> dict[str, constraints.Constraint]:
+        """The domain of each parameter that ``make`` declares independent of others."""
+        declared = getattr(self.make, "arg_constraints", None) or {}
+        names = next(iter(self.points.values()))
+        return {
+            n: c
+            for n, c in declared.items()
+            if n in names and not constraints.is_dependent(c)
+        }
