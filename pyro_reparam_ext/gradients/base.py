@@ -40,7 +40,7 @@ class GradientEstimator(ABC):
         return 1
 
     @property
-    def baseline(self) -> Baseline | None:
+    def baseline(self) -> Baseline | str | None:
         """What is subtracted from the cost of a score site, if anything."""
         return None
 

@@ -16,11 +16,9 @@ class SiteState(nn.Module):
     """Named scalars that an estimator keeps for one site, saved in a ``state_dict``."""
 
     def scalar(self, name: str, like: Tensor) -> Tensor:
-        """The buffer ``name``: 0 at first, on the device and in the dtype of ``like``."""
+        """The buffer ``name``: at first 0, in dtype and on device of ``like``."""
         if name not in self._buffers:
-            self.register_buffer(
-                name, torch.zeros((), dtype=like.dtype).to(like.device)
-            )
+            self.register_buffer(name, like.new_zeros(()))
         buffer = self._buffers[name]
         assert buffer is not None
         return buffer

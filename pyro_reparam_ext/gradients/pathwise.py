@@ -50,7 +50,7 @@ class Pathwise(GradientEstimator):
         return fn.rsample(sample_shape)
 
     def score_parts(
-        self, fn: Distribution, value: Tensor, *args: Any, **kwargs: Any
+        self, fn: Any, value: Tensor, *args: Any, **kwargs: Any
     ) -> ScoreParts:
         """As the distribution says: a partly reparameterized one adds a score term."""
         return fn.score_parts(value, *args, **kwargs)

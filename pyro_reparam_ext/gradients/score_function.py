@@ -50,10 +50,10 @@ class ScoreFunction(GradientEstimator):
         2
     """
 
-    baseline: Baseline | None = None
+    baseline: Baseline | str | None = None
 
     def __post_init__(self) -> None:
-        given: object = self.baseline
+        given = self.baseline
         if isinstance(given, str) and given in BASELINES:
             object.__setattr__(self, "baseline", BASELINES[given])
         elif given is not None and not isinstance(given, Baseline):
@@ -65,7 +65,7 @@ class ScoreFunction(GradientEstimator):
     @property
     def min_particles(self) -> int:
         """As many as the baseline needs."""
-        return 1 if self.baseline is None else self.baseline.min_particles
+        return self.baseline.min_particles if isinstance(self.baseline, Baseline) else 1
 
     def supports(self, fn: Distribution) -> str | None:
         """Everything with a density: not point masses."""
@@ -120,6 +120,6 @@ def unmasked(fn: Distribution) -> Distribution:
     new_base = unmasked(base)
     if new_base is base:
         return fn
-    new = copy.copy(fn)
+    new: Any = copy.copy(fn)
     new.base_dist = new_base
     return new

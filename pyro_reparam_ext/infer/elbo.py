@@ -175,7 +175,7 @@ class TraceSwitch_ELBO(ELBO):
         """The surrogate of one score site, over the runs that drew it."""
         sites, costs = zip(*draws, strict=True)
         estimator = estimator_of(sites[0]["fn"])
-        if estimator is not None and estimator.baseline is not None:
+        if estimator is not None and isinstance(estimator.baseline, Baseline):
             costs = self._subtract_baseline(name, estimator.baseline, costs)
         total: Any = 0.0
         for site, cost in zip(sites, costs, strict=True):

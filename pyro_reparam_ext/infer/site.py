@@ -24,7 +24,8 @@ from pyro_reparam_ext.gradients import GradientEstimator, Pathwise
 def switch(fn: Any, estimator: GradientEstimator) -> Any:
     """A copy of ``fn`` that is drawn and scored by ``estimator``."""
     new = plain(fn)
-    new.__class__ = _switched_class(type(new), estimator)
+    cls: Any = type(new)
+    new.__class__ = _switched_class(cls, estimator)
     return new
 
 
@@ -43,7 +44,7 @@ def estimator_of(fn: Any) -> GradientEstimator | None:
 
 
 @functools.cache
-def _switched_class(cls: type, estimator: GradientEstimator) -> type:
+def _switched_class(cls: Any, estimator: GradientEstimator) -> Any:
     def call(self: Any, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
         return estimator.draw(plain(self), sample_shape)
 
@@ -69,7 +70,7 @@ def _switched_class(cls: type, estimator: GradientEstimator) -> type:
     )
 
 
-def _restore(cls: type, estimator: GradientEstimator, state: dict[str, Any]) -> Any:
+def _restore(cls: Any, estimator: GradientEstimator, state: dict[str, Any]) -> Any:
     """Unpickle a switched distribution."""
     switched = _switched_class(cls, estimator)
     new = switched.__new__(switched)

@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exact ELBO gradient of a small program: the oracle that estimators answer to."""
+
+import itertools
+import math
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions import Delta, MaskedDistribution
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+from torch.distributions import biject_to
+
+_NEGLIGIBLE = 36.0  # nodes cover where log q is within this of its maximum
+
+
+def exact_gradient(
+    model: Any, guide: Any, *args: Any, nodes: int = 40, **kwargs: Any
+) -> tuple[Tensor, dict[str, Tensor]]:
+    r"""The loss :math:`-\mathcal L` and its gradient, without sampling.
+
+    .. math:: \mathcal L(\theta) = \sum_i w_i\, q_\theta(z_i)
+        \big(\log p_\theta(x, z_i) - \log q_\theta(z_i)\big)
+
+    over all values of the discrete sites and, for the continuous ones, the nodes of a
+    trapezoidal rule in an unconstrained coordinate. The nodes :math:`z_i` do not move
+    with :math:`\theta`, so the gradient needs no estimator: of the program only
+    ``log_prob`` is used.
+
+    Discrete values are tried one run at a time, so the program may branch on them;
+    continuous ones are spread along an outermost plate. Keep programs tiny: there are
+    ``nodes ** d`` points for ``d`` continuous scalars.
+
+    Args:
+        model: The model, without subsampling.
+        guide: The guide, likewise.
+        args: Arguments of both.
+        nodes: Quadrature nodes a dimension.
+        kwargs: Keyword arguments of both.
+
+    Returns:
+        The loss, and the gradient by name of every (unconstrained) parameter in the
+        store.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> pyro.clear_param_store()
+        >>> def model():
+        ...     pyro.sample("z", dist.Bernoulli(0.5))
+        >>> def guide():
+        ...     pyro.sample("z", dist.Bernoulli(logits=pyro.param("a", torch.zeros(()))))
+        >>> loss, gradient = exact_gradient(model, guide)
+        >>> abs(loss.item()) < 1e-6, gradient["a"].item()
+        (True, 0.0)
+    """
+    nesting = _plate_nesting(model, guide, args, kwargs)
+    total: Any = 0.0
+    choices: list[int] = []
+    continuous = 0
+    while True:
+        grid = _Grid(choices, continuous, nodes, dim=-nesting - 1)
+        negative_elbo = _weighted_negative_elbo(grid, model, guide, args, kwargs)
+        if grid.dimensions != continuous:  # now known for this branch: run it again
+            continuous = grid.dimensions
+            continue
+        total = total + negative_elbo
+        choices = grid.next_choices()
+        if not choices:
+            break
+    parameters = dict(pyro.get_param_store().named_parameters())
+    gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
+    return total.detach(), {
+        name: torch.zeros_like(parameter) if gradient is None else gradient
+        for (name, parameter), gradient in zip(
+            parameters.items(), gradients, strict=True
+        )
+    }
+
+
+def _plate_nesting(model: Any, guide: Any, args: Any, kwargs: Any) -> int:
+    with torch.random.fork_rng(devices=[]):
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+        replayed = poutine.replay(model, trace=guide_trace)
+        model_trace = poutine.trace(replayed).get_trace(*args, **kwargs)
+    dims = [
+        frame.dim
+        for trace in (guide_trace, model_trace)
+        for site in trace.nodes.values()
+        if site["type"] == "sample"
+        for frame in site["cond_indep_stack"]
+        if frame.vectorized
+    ]
+    return -min(dims, default=0)
+
+
+def _weighted_negative_elbo(
+    grid: "_Grid", model: Any, guide: Any, args: Any, kwargs: Any
+) -> Tensor:
+    size = grid.nodes**grid.expected
+    plate = pyro.plate("_exact_grid", size, dim=grid.dim)
+    with (
+        grid,
+        plate,
+    ):  # outermost, the grid sees distributions as the plates expand them
+        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
+    with plate:
+        replayed = poutine.replay(model, trace=guide_trace)
+        model_trace = poutine.trace(replayed).get_trace(*args, **kwargs)
+    guide_trace.compute_log_prob()
+    model_trace.compute_log_prob()
+
+    def by_point(log_prob: Tensor) -> Tensor:
+        missing = -grid.dim - log_prob.dim()
+        return _sum_rest(log_prob.reshape((1,) * missing + log_prob.shape))
+
+    log_q: Any = 0.0
+    for name in grid.drawn:
+        site = guide_trace.nodes[name]
+        fn = site["fn"]
+        while isinstance(fn, MaskedDistribution):  # a mask hides log_prob, not draws
+            fn = fn.base_dist
+        log_q = log_q + by_point(fn.log_prob(site["value"]))
+    elbo: Any = 0.0
+    for trace, sign in ((model_trace, 1), (guide_trace, -1)):
+        for site in trace.nodes.values():
+            if site["type"] == "sample":
+                elbo = elbo + sign * by_point(site["log_prob"])
+    weight = torch.exp(log_q + grid.log_weight)
+    return -torch.where(weight > 0, weight * elbo, 0.0).sum()
+
+
+class _Grid(Messenger):
+    """Assigns values to the draws of a guide: one discrete choice, all nodes at once.
+
+    ``choices`` are the indices of the discrete sites so far; new sites start at 0.
+    """
+
+    def __init__(self, choices: list[int], expected: int, nodes: int, dim: int) -> None:
+        super().__init__()
+        self.choices = list(choices)
+        self.expected, self.nodes, self.dim = expected, nodes, dim
+        self.sizes: list[int] = []
+        self.dimensions = 0
+        self.drawn: list[str] = []
+        self.log_weight: Any = 0.0
+
+    def next_choices(self) -> list[int]:
+        """The next combination, the last site fastest; empty after the last."""
+        choices = self.choices[: len(self.sizes)]
+        while choices and choices[-1] + 1 == self.sizes[len(choices) - 1]:
+            choices.pop()
+        return [*choices[:-1], choices[-1] + 1] if choices else []
+
+    def _pyro_sample(self, msg: Any) -> None:
+        fn = msg["fn"]
+        if msg["is_observed"] or msg["value"] is not None or isinstance(fn, Delta):
+            return
+        if type(fn).__name__ == "_Subsample":
+            return
+        base = fn
+        while hasattr(base, "base_dist") and not hasattr(base, "transforms"):
+            base = base.base_dist
+        if base.has_enumerate_support:
+            value = self._discrete(fn, base)
+        else:
+            value = self._continuous(fn, base)
+        self.drawn.append(msg["name"])
+        msg["value"] = value
+        msg["done"] = True
+
+    def _discrete(self, fn: Any, base: Any) -> Tensor:
+        support = base.enumerate_support(expand=False)
+        support = support.reshape(len(support), *base.event_shape)
+        # the grid's own dimension is the first; every cell behind it has a value
+        cells = fn.shape()[1 : len(fn.shape()) - len(base.event_shape)]
+        combinations = list(
+            itertools.product(range(len(support)), repeat=math.prod(cells))
+        )
+        position = len(self.sizes)
+        self.sizes.append(len(combinations))
+        if position == len(self.choices):
+            self.choices.append(0)
+        chosen = torch.tensor(combinations[self.choices[position]], dtype=torch.long)
+        value = support[chosen].reshape(cells + base.event_shape)
+        return value.expand(fn.shape())
+
+    def _continuous(self, fn: Any, base: Any) -> Tensor:
+        shape = fn.shape()
+        number = math.prod(shape[1:])
+        start = self.dimensions
+        self.dimensions += number
+        if self.dimensions > self.expected:  # a trial run, to count the dimensions
+            with torch.no_grad():
+                return fn.sample()
+        index = torch.arange(self.nodes**self.expected)
+        axes = [
+            index // self.nodes**j % self.nodes for j in range(start, start + number)
+        ]
+        position = torch.stack(axes, -1).reshape(shape) / (self.nodes - 1)
+        with torch.no_grad():
+            constrain = biject_to(base.support)
+            low, high = _range_of_mass(fn, base, constrain)
+            unconstrained = low + (high - low) * position
+            value = constrain(unconstrained)
+            log_weight = ((high - low) / (self.nodes - 1)).log()
+            jacobian = constrain.log_abs_det_jacobian(unconstrained, value)
+            log_weight = _sum_rest(log_weight.expand(shape))
+            self.log_weight = self.log_weight + log_weight
+            self.log_weight = self.log_weight + _sum_rest(jacobian)
+        return value
+
+
+def _sum_rest(tensor: Tensor) -> Tensor:
+    """The sum over all dimensions but the first."""
+    return tensor.reshape(len(tensor), -1).sum(1)
+
+
+def _range_of_mass(fn: Any, base: Any, constrain: Any) -> tuple[Tensor, Tensor]:
+    """Where, in the unconstrained coordinate, the density is not negligible."""
+    if base.event_shape:  # a multivariate normal: from its moments
+        width = math.sqrt(2 * _NEGLIGIBLE) * base.variance.sqrt()
+        return base.mean - width, base.mean + width
+    scan = torch.linspace(-40.0, 40.0, 1601, dtype=base.sample().dtype)
+    scan = scan.reshape(-1, *(1 for _ in base.shape()))
+    value = constrain(scan)
+    density = base.log_prob(value) + constrain.log_abs_det_jacobian(scan, value)
+    density = density.nan_to_num(nan=-math.inf)
+    mass = density > density.amax(0) - _NEGLIGIBLE
+    low = torch.where(mass, scan, math.inf).amin(0)
+    high = torch.where(mass, scan, -math.inf).amax(0)
+    return low.expand(fn.shape()), high.expand(fn.shape())
