@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The inverse Gaussian distribution, with a closed-form pathwise gradient."""
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor
+from torch.distributions import constraints
+from torch.distributions.kl import register_kl
+
+from pyro_reparam_ext.distributions.base import Parameter
+from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
+from pyro_reparam_ext.ops import mills_ratio, mills_ratio_complement
+
+
+@final
+class InverseGaussian(ImplicitDistribution):
+    r"""Inverse Gaussian (Wald) distribution: first passage times of a drifting walk.
+
+    With :math:`\nu = \epsilon^2`, :math:`\epsilon \sim \mathrm{N}(0, 1)` and
+    :math:`w = \mu\nu/2\lambda`, a draw is
+
+    .. math:: z = \mu/q \;\text{with probability}\; q/(1 + q), \text{ else } \mu q,
+        \qquad q = 1 + w + \sqrt{w(w + 2)}
+
+    .. math:: p(z) = \sqrt{\frac{\lambda}{2\pi z^3}}\,
+        \exp\left(-\frac{\lambda(z-\mu)^2}{2\mu^2 z}\right)
+
+    Args:
+        loc: the mean :math:`\mu > 0`.
+        concentration: the shape :math:`\lambda > 0`; the variance is
+            :math:`\mu^3/\lambda`.
+
+    Shapes:
+        The parameters broadcast to ``batch_shape``; events are scalars.
+
+    Support: :math:`z > 0`; draws beyond the range of the dtype are set to its smallest
+    or largest positive number.
+
+    Gradient: exact pathwise in both parameters, from the cdf, never through the choice
+    of root. With :math:`b = \sqrt{\lambda/z}\,(z/\mu + 1)` and Mills' ratio :math:`M`,
+
+    .. math:: \frac{\partial z}{\partial\mu} =
+        \frac{2 z\sqrt{\lambda z}}{\mu^2} M(b), \qquad
+        \frac{\partial z}{\partial\lambda} = \frac{z}{\lambda}\left(
+        \frac{\mu - z}{\mu + z} +
+        \frac{2\sqrt{\lambda z}}{\mu b}\bigl(1 - b M(b)\bigr)\right).
+
+    Computed in float64: relative error below 1e-12 for
+    :math:`\lambda/\mu \in [10^{-3}, 10^6]`, next to the zero of
+    :math:`\partial z/\partial\lambda` too unless :math:`z` is within 1e-3 of it.
+    Second derivatives are exact.
+
+    Numerics: no power of :math:`e^{2\lambda/\mu}` is formed. There is no ``icdf``, and
+    no ``entropy``: it needs an exponential integral that torch lacks.
+
+    Source: Michael, Schucany and Haas (1976), "Generating random variates using
+    transformations with multiple roots"; Lin, Schmidt and Khan (2020),
+    arXiv:2002.10060, appendix H, on the implicit gradient.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> mean = torch.tensor(1.5, requires_grad=True)
+        >>> z = InverseGaussian(mean, 2.0).rsample((10_000,))
+        >>> z.mean().backward()
+        >>> round(mean.grad.item(), 1)
+        1.0
+    """
+
+    arg_constraints = {  # noqa: RUF012 (torch's declaration)
+        "loc": constraints.positive,
+        "concentration": constraints.positive,
+    }
+    support = constraints.positive
+
+    def __init__(
+        self,
+        loc: Parameter,
+        concentration: Parameter,
+        validate_args: bool | None = None,
+    ) -> None:
+        super().__init__(
+            loc=loc, concentration=concentration, validate_args=validate_args
+        )
+
+    def simulate(self, sample_shape: torch.Size) -> Tensor:
+        """The two roots of a chi-squared equation, chosen by their probabilities."""
+        shape = sample_shape + self.batch_shape
+        mean, shape_parameter = self.loc.double(), self.concentration.double()
+        options = {"dtype": mean.dtype, "device": mean.device}
+        w = 0.5 * torch.randn(shape, **options).square() * (mean / shape_parameter)
+        q = 1 + w + (w * (w + 2)).sqrt()
+        larger = torch.rand(shape, **options) * (1 + q) < 1
+        value = torch.where(larger, mean * q, mean / q)
+        info = torch.finfo(self.loc.dtype)
+        return value.clamp(info.tiny, info.max).to(self.loc.dtype)
+
+    def inverse(self, value: Tensor) -> Tensor:
+        """The cdf."""
+        return self.cdf(value)
+
+    def sample_gradient(self, value: Tensor) -> dict[str, Tensor]:
+        """The closed forms, in Mills' ratio."""
+        z = value.double()
+        mean, shape = self.loc.double(), self.concentration.double()
+        root = (shape * z).sqrt()
+        b = (shape / z).sqrt() + root / mean
+        by_loc = 2 * z * root / mean.square() * mills_ratio(b)
+        by_concentration = (z / shape) * (
+            (mean - z) / (mean + z) + 2 * root / mean * mills_ratio_complement(b) / b
+        )
+        return {
+            "loc": by_loc.to(value.dtype),
+            "concentration": by_concentration.to(value.dtype),
+        }
+
+    def log_density(self, value: Tensor) -> Tensor:
+        r""":math:`\frac12\log(\lambda/2\pi z^3) - \lambda(z-\mu)^2/2\mu^2z`."""
+        distance = (value - self.loc) / self.loc
+        return (
+            0.5 * self.concentration.log()
+            - 0.5 * math.log(2 * math.pi)
+            - 1.5 * value.log()
+            - 0.5 * distance.square() * (self.concentration / value)
+        )
+
+    def cdf(self, value: Tensor) -> Tensor:
+        r""":math:`\Phi(a) + \phi(a) M(b)`, :math:`a = \sqrt{\lambda/z}(z/\mu - 1)`."""
+        z = value.double()
+        mean, shape = self.loc.double(), self.concentration.double()
+        root = (shape / z).sqrt()
+        a, b = root * ((z - mean) / mean), root * ((z + mean) / mean)
+        density = torch.exp(-0.5 * a.square()) / math.sqrt(2 * math.pi)
+        cdf = 0.5 * torch.special.erfc(-a * math.sqrt(0.5)) + density * mills_ratio(b)
+        return cdf.clamp(max=1).to(value.dtype)
+
+    @property
+    def mean(self) -> Tensor:
+        r""":math:`\mu`."""
+        return self.loc
+
+    @property
+    def variance(self) -> Tensor:
+        r""":math:`\mu^3/\lambda`."""
+        return self.loc.pow(3) / self.concentration
+
+    @property
+    def mode(self) -> Tensor:
+        r""":math:`\mu/(\sqrt{1 + r^2} + r)` with :math:`r = 3\mu/2\lambda`."""
+        r = 1.5 * self.loc / self.concentration
+        return self.loc / (torch.hypot(torch.ones_like(r), r) + r)
+
+
+@register_kl(InverseGaussian, InverseGaussian)  # type: ignore[untyped-decorator]
+def _kl_inverse_gaussian_inverse_gaussian(
+    p: InverseGaussian, q: InverseGaussian
+) -> Tensor:
+    ratio = q.concentration / p.concentration
+    distance = (p.loc - q.loc) / q.loc
+    return (
+        0.5 * (ratio - 1 - ratio.log())
+        + 0.5 * q.concentration * distance.square() / p.loc
+    )

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mixtures of one family, reparameterized in weights and components."""
+
+from typing import Any, final
+
+import pyro.distributions as dist
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, Independent
+
+from pyro_reparam_ext.distributions.log_tails import log_tails, why_no_tails
+from pyro_reparam_ext.distributions.mixture_gradient import attach_mixture_gradient
+
+
+@final
+class MixtureSameFamily(dist.MixtureSameFamily):
+    r"""A mixture of :math:`K` components, with pathwise gradients in everything.
+
+    .. math:: p(z) = \sum_k \pi_k \prod_i p_{k,i}(z_i)
+
+    Draws choose a component; their gradient does not. It is that of the
+    distributional transform, under which the law of every :math:`T_i` is uniform:
+
+    .. math:: T_i(z) = \sum_k w_{k,i}\, F_{k,i}(z_i), \qquad
+        w_{k,i} \propto \pi_k \prod_{j<i} p_{k,j}(z_j), \qquad
+        \frac{\partial z}{\partial\theta} = -\left(\frac{\partial T}{\partial z}
+        \right)^{-1} \frac{\partial T}{\partial\theta},
+
+    a triangular solve. A component's own path is followed in proportion to its
+    responsibility for the draw; mass moves between components along the rest.
+
+    Args:
+        mixture_distribution: a ``Categorical`` of :math:`K` categories.
+        component_distribution: a distribution whose rightmost batch dimension is
+            :math:`K`. For the pathwise gradient its events must be scalars, or
+            independent ones (``.to_event``, ``Independent``), with a differentiable
+            ``cdf``: torch's and Pyro's own families and this package's alike.
+        validate_args: As in torch.
+
+    Shapes:
+        ``batch_shape`` is that of the two arguments, broadcast, without :math:`K`.
+
+    Support: that of the components. It must be connected: no path leads over a gap
+    that has no mass, which is refused (if validation is on) where bounds show it.
+
+    Gradient: exact pathwise in the logits or probabilities and in whatever tensors the
+    components hold; first and higher derivatives. Where no component is near, the
+    path is long: the variance of the gradient in the weights grows as
+    :math:`1/p(z)` does between far components. With other components
+    ``has_rsample`` is False and ``rsample`` says why.
+
+    Numerics: computed in float64, in logs, from the smaller tail. Relative error below
+    1e-10 for normal, logistic, Laplace, Cauchy and exponential components and
+    transforms of them, anywhere between and outside of them; for other families as
+    accurate as their ``cdf``, so that :math:`1 + \mathrm{erf}` and the like lose their
+    small tail. Cost: :math:`K` cdfs and densities for each coordinate and an
+    :math:`O(D^2)` solve for each draw of :math:`D` coordinates.
+
+    Source: Figurnov, Mohamed and Mnih (2018), "Implicit reparameterization gradients",
+    section 4. Arguments as in :class:`torch.distributions.MixtureSameFamily`.
+
+    Example:
+        >>> _ = torch.manual_seed(0)
+        >>> logits = torch.zeros(2, requires_grad=True)
+        >>> components = dist.Normal(torch.tensor([-1.0, 2.0]), 1.0)
+        >>> mixture = MixtureSameFamily(dist.Categorical(logits=logits), components)
+        >>> mixture.rsample((50_000,)).mean().backward()
+        >>> torch.allclose(logits.grad, torch.tensor([-0.75, 0.75]), atol=0.02)
+        True
+    """
+
+    has_rsample = True
+
+    def __init__(
+        self,
+        mixture_distribution: Distribution,
+        component_distribution: Distribution,
+        validate_args: bool | None = None,
+    ) -> None:
+        super().__init__(mixture_distribution, component_distribution, validate_args)
+        batch_shape = torch.broadcast_shapes(
+            mixture_distribution.batch_shape, component_distribution.batch_shape[:-1]
+        )
+        if mixture_distribution.batch_shape != batch_shape:
+            mixture_distribution = mixture_distribution.expand(batch_shape)
+        if component_distribution.batch_shape[:-1] != batch_shape:
+            component_distribution = component_distribution.expand(
+                (*batch_shape, self._num_component)
+            )
+        super().__init__(mixture_distribution, component_distribution, validate_args)
+        self._obstacle = _obstacle(component_distribution, self._validate_args)
+        self.has_rsample = self._obstacle is None
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "MixtureSameFamily":
+        """The same mixture, both arguments expanded to ``batch_shape``."""
+        new = self._get_checked_instance(MixtureSameFamily, _instance)
+        new._obstacle = self._obstacle
+        new.has_rsample = self.has_rsample
+        return super().expand(batch_shape, _instance=new)
+
+    def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """A draw, differentiable in the weights and the components' parameters."""
+        if self._obstacle is not None:
+            raise NotImplementedError(self._obstacle)
+        return self.attach_gradient(self.sample(torch.Size(sample_shape)))
+
+    def attach_gradient(self, value: Tensor) -> Tensor:
+        r"""``value``, made to depend on the parameters along the path through it.
+
+        ``value`` has the shape ``sample_shape + batch_shape + event_shape``.
+        """
+        if self._obstacle is not None:
+            raise NotImplementedError(self._obstacle)
+        logits = self.mixture_distribution.logits
+        lead = value.shape[: value.dim() - self._event_ndims]
+        return attach_mixture_gradient(
+            value.detach(),
+            logits.expand(*lead, self._num_component),
+            _factor(self.component_distribution),
+            self._event_ndims,
+        )
+
+    def cdf(self, value: Tensor) -> Tensor:
+        r""":math:`\sum_k \pi_k F_k(z)` for scalar events, its small values resolved."""
+        if self._obstacle is not None or self.event_shape:
+            return super().cdf(value)
+        tails = log_tails(self.component_distribution, value.unsqueeze(-1))
+        return (self.mixture_distribution.logits + tails.lower).logsumexp(-1).exp()
+
+
+def _factor(component: Distribution) -> Distribution:
+    """The scalar distribution of which the component is a product."""
+    while isinstance(component, Independent):
+        component = component.base_dist
+    return component
+
+
+def _obstacle(component: Distribution, validate: bool) -> str | None:
+    """What keeps a mixture of such components from a pathwise gradient, or None."""
+    factor = _factor(component)
+    found = why_no_tails(factor)
+    if found is None and validate and _has_gap(factor, len(component.event_shape)):
+        found = f"{type(factor).__name__} components on intervals with a gap between"
+    if found is None:
+        return None
+    return (
+        "MixtureSameFamily.rsample: expected components with scalar events (or "
+        "independent ones, by .to_event), a differentiable cdf and a connected "
+        f"support; found {found}. Use sample() and a score function estimator."
+    )
+
+
+def _has_gap(factor: Distribution, event_ndims: int) -> bool:
+    """Whether the components' supports, known intervals, leave a gap."""
+    try:
+        support = factor.support
+    except NotImplementedError:
+        return False
+    lower = getattr(support, "lower_bound", None)
+    upper = getattr(support, "upper_bound", None)
+    if not (isinstance(lower, Tensor) and isinstance(upper, Tensor)):
+        return False
+    lower, upper = lower.expand(factor.batch_shape), upper.expand(factor.batch_shape)
+    lower, order = lower.movedim(-1 - event_ndims, -1).sort(-1)
+    upper = upper.movedim(-1 - event_ndims, -1).gather(-1, order).cummax(-1).values
+    return bool((upper[..., :-1] < lower[..., 1:]).any())

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""The implicit gradient of a mixture, through its distributional transform.
+
+With :math:`\ell_{k,i} = \log\pi_k + \sum_{j<i}\log p_{k,j}(z_j)`, weights
+:math:`w_{k,i} = \mathrm{softmax}_k\,\ell_{k,i}`, the conditional density
+:math:`p_i = \sum_k w_{k,i}\, p_{k,i}(z_i)` and :math:`T_i = \sum_k w_{k,i}
+F_{k,i}(z_i)`, keeping :math:`T` fixed means
+
+.. math:: dz_i = -\sum_k \frac{w_{k,i}}{p_i}\, \partial_\theta F_{k,i}\, d\theta +
+    \sum_k c_{k,i}\, d\ell_{k,i}, \qquad c_{k,i} = \frac{w_{k,i}}{p_i}\,
+    (T_i - F_{k,i}),
+
+where :math:`d\ell_{k,i}` contains :math:`dz_j` for :math:`j < i`. A backward pass
+solves the transposed triangular system first.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution
+
+from pyro_reparam_ext.distributions.held_tensors import Structure, split_tensors
+from pyro_reparam_ext.distributions.log_tails import log_tails
+
+
+def attach_mixture_gradient(
+    value: Tensor, logits: Tensor, factor: Distribution, event_ndims: int
+) -> Tensor:
+    r"""``value``, made to depend on the logits and on all tensors ``factor`` holds.
+
+    Args:
+        value: Draws, of shape ``lead + event_shape``.
+        logits: Log-weights of the components, of shape ``lead + (K,)``.
+        factor: The components' scalar distribution, of batch shape broadcasting with
+            ``lead + (K,) + event_shape``.
+        event_ndims: Length of ``event_shape``.
+    """
+    structure, tensors = split_tensors(factor)
+    components = _Components(structure, event_ndims)
+    if structure.opaque:
+        components.check_holds_no_other(value, tensors, logits.shape[-1])
+    return _AttachGradient.apply(value, components, logits, *tensors)
+
+
+@dataclass(frozen=True)
+class _Components:
+    """The components' cdfs and densities as functions of the tensors they hold."""
+
+    structure: Structure
+    event_ndims: int
+
+    def points(self, value: Tensor, num_components: int) -> Tensor:
+        """``value`` at each component."""
+        dim = value.dim() - self.event_ndims
+        value = value.unsqueeze(dim)
+        shape = (*value.shape[:dim], num_components, *value.shape[dim + 1 :])
+        return value.double().expand(shape)
+
+    def evaluate(
+        self, points: Tensor, tensors: list[Tensor]
+    ) -> tuple[Tensor, Tensor, Tensor, bool]:
+        """Log F, log(1 - F), log p, events flat, and whether small tails resolve."""
+        factor = self.structure.filled([t.double() for t in tensors])
+        tails = log_tails(factor, points)
+        lead = points.shape[: points.dim() - self.event_ndims]
+        lower, upper, log_density = (
+            t.expand(points.shape).reshape(*lead, -1)
+            for t in (tails.lower, tails.upper, factor.log_prob(points))
+        )
+        return lower, upper, log_density, tails.resolved
+
+    def check_holds_no_other(
+        self, value: Tensor, tensors: list[Tensor], num_components: int
+    ) -> None:
+        """Refuse a gradient that would silently miss a parameter."""
+        with torch.enable_grad():
+            points = self.points(value, num_components)
+            outputs = self.evaluate(points, [t.detach() for t in tensors])
+        if any(t.requires_grad for t in outputs[:3]):
+            name = type(self.structure.skeleton).__name__
+            raise NotImplementedError(
+                "MixtureSameFamily.rsample: expected the parameters of the components "
+                "in attributes of distributions, transforms and modules; found one "
+                f"elsewhere in {name} (in a closure, say). Keep it in an attribute."
+            )
+
+
+class _AttachGradient(torch.autograd.Function):
+    """The identity in the value, with the implicit gradient in all parameters.
+
+    The value is saved as an *output*, so that in a second derivative it depends on
+    the parameters in turn, and the second derivative is exact.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(
+        value: Tensor, components: _Components, logits: Tensor, *tensors: Tensor
+    ) -> Tensor:
+        return value.clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, ctx.components, logits, *tensors = inputs
+        ctx.save_for_backward(output, logits, *tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        value, logits, *tensors = ctx.saved_tensors
+        by_logits, by_tensors = _backward(
+            ctx.components, value, logits, tensors, grad_output
+        )
+        return None, None, by_logits, *by_tensors
+
+
+def _backward(
+    components: _Components,
+    value: Tensor,
+    logits: Tensor,
+    tensors: list[Tensor],
+    grad_output: Tensor,
+) -> tuple[Tensor, list[Tensor]]:
+    """Gradients in the logits and tensors, in differentiable operations."""
+    points = components.points(value, logits.shape[-1])
+    resolved = True
+
+    def evaluate(points: Tensor, *tensors: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        nonlocal resolved
+        lower, upper, log_density, resolved = components.evaluate(points, list(tensors))
+        return lower, upper, log_density
+
+    outputs, vjp = torch.func.vjp(evaluate, points, *tensors)[:2]
+    log_lower, log_upper, log_density = outputs
+    log_joint = logits.double().unsqueeze(-1) + _before(log_density)
+    log_weight = log_joint.log_softmax(-2)
+    log_mixture = (log_weight + log_density).logsumexp(-2, keepdim=True)
+
+    # c, from the smaller tail of the mixture
+    below = (log_weight + log_lower).logsumexp(-2, keepdim=True)
+    above = (log_weight + log_upper).logsumexp(-2, keepdim=True)
+    left = below < above
+    of_mixture = torch.where(left, below, above)
+    of_component = torch.where(left, log_lower, log_upper)
+    shift = log_weight - log_mixture
+    c = (shift + of_mixture).exp() - (shift + of_component).exp()
+    c = torch.where(left, c, -c)
+
+    adjoint = grad_output.double().reshape(*c.shape[:-2], c.shape[-1])
+    if c.shape[-1] > 1:
+        zero = torch.zeros_like(c)
+        slope = vjp((zero, zero, torch.ones_like(c)))[0].reshape(c.shape)
+        feedback = (c.transpose(-1, -2) @ slope).tril(-1)
+        system = torch.eye(c.shape[-1], dtype=c.dtype, device=c.device) - feedback
+        adjoint = torch.linalg.solve_triangular(
+            system.transpose(-1, -2), adjoint.unsqueeze(-1), upper=True
+        ).squeeze(-1)
+    adjoint = adjoint.unsqueeze(-2)
+
+    # each component's own cdf, through the logarithm whose derivative is sound
+    own_left = (log_lower < log_upper) if resolved else (log_lower >= log_upper)
+    own = adjoint * (shift + torch.where(own_left, log_lower, log_upper)).exp()
+    by_joint = adjoint * c
+    _, *by_tensors = vjp(
+        (
+            torch.where(own_left, -own, 0.0),
+            torch.where(own_left, 0.0, own),
+            _after(by_joint),
+        )
+    )
+    return by_joint.sum(-1).to(logits.dtype), by_tensors
+
+
+def _before(x: Tensor) -> Tensor:
+    """Sums over the coordinates before each."""
+    return torch.cat([torch.zeros_like(x[..., :1]), x[..., :-1].cumsum(-1)], -1)
+
+
+def _after(x: Tensor) -> Tensor:
+    """Sums over the coordinates after each."""
+    return _before(x.flip(-1)).flip(-1)
