@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import constraints
 
 INTEGRANDS: dict[str, Callable[[Tensor], Tensor]] = {
     "z": lambda z: z,
@@ -44,10 +45,12 @@ class DistributionCase:
         unresolved: Labels of points that put mass within a rounding unit of a finite
             upper bound, where values cannot resolve it: the laws that need all of
             the mass leave these points out.
+        twice_differentiable: Whether draws have second derivatives; a class without
+            must raise rather than return wrong ones.
     """
 
     name: str
-    make: Callable[..., Distribution]
+    make: Callable[..., TorchDistribution]
     points: Mapping[str, Mapping[str, Any]]
     special: frozenset[str] = field(default_factory=frozenset)
     reference: Any = None
@@ -60,6 +63,7 @@ class DistributionCase:
     event_dims: Mapping[str, int] = field(default_factory=dict)
     period: float | None = None
     unresolved: frozenset[str] = field(default_factory=frozenset)
+    twice_differentiable: bool = True
 
     def parameters(
         self, point: str, dtype: torch.dtype = torch.float64
@@ -69,7 +73,7 @@ class DistributionCase:
 
     def distribution(
         self, point: str, dtype: torch.dtype = torch.float64
-    ) -> Distribution:
+    ) -> TorchDistribution:
         """The distribution at a point."""
         return self.make(**self.parameters(point, dtype))
 

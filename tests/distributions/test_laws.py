@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every law that applies, for every distribution, point and precision.
+
+The ids read case-point-precision-law: ``-k "Kumaraswamy and round_trip"`` selects.
+"""
+
+import pytest
+
+from pyro_reparam_ext.testing import Check, distribution_laws
+from tests.cases import DISTRIBUTIONS
+
+CHECKS = [check for case in DISTRIBUTIONS for check in distribution_laws(case)]
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        pytest.param(c, id=c.id, marks=[pytest.mark.slow] if c.law.slow else [])
+        for c in CHECKS
+    ],
+)
+def test_law(check: Check) -> None:
+    check()
+
+
+def test_ids_are_unique() -> None:
+    ids = [c.id for c in CHECKS]
+    assert len(ids) == len(set(ids))
