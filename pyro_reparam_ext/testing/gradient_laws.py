@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_reparam_ext.distributions import ImplicitDistribution, TransportDistribution
+from pyro_reparam_ext.distributions import TransportDistribution
 from pyro_reparam_ext.testing import quadrature
 from pyro_reparam_ext.testing.cases import INTEGRANDS, DistributionCase
 from pyro_reparam_ext.testing.law import (
@@ -15,6 +15,7 @@ from pyro_reparam_ext.testing.law import (
     DOUBLE,
     Law,
     close,
+    follows_value,
     is_special,
     seeded,
 )
@@ -128,7 +129,7 @@ def second_derivative(case: DistributionCase, point: str, dtype: torch.dtype) ->
     actual = _along(direction, dict(zip(parameters, second, strict=True)), dim)
 
     h = 1e-5
-    moves = isinstance(case.distribution(point), ImplicitDistribution)
+    moves = follows_value(case, point)
     # a value moves along the path, noise stays
     here = _derivatives(path, parameters, anchor)
     speed = _along(direction, here, dim) if moves else torch.zeros(())
@@ -154,13 +155,11 @@ def anchored(
     """
     d = case.distribution(point, dtype)
     if isinstance(d, TransportDistribution):
-        return d.noise().sample(torch.Size(shape)), lambda parameters, eps: case.make(
-            **parameters
-        ).transport(eps)
-    if isinstance(d, ImplicitDistribution):
-        return d.sample(torch.Size(shape)), lambda parameters, value: case.make(
-            **parameters
-        ).attach_gradient(value)
+        eps = d.noise().sample(torch.Size(shape))
+        return eps, lambda parameters, eps: case.make(**parameters).transport(eps)
+    if follows_value(case, point):
+        z = d.sample(torch.Size(shape))
+        return z, lambda parameters, z: case.make(**parameters).attach_gradient(z)
     return torch.zeros(()), lambda parameters, _: seeded(case.make(**parameters), ())
 
 

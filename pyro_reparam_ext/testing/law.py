@@ -116,6 +116,11 @@ def is_implicit(case: DistributionCase, point: str) -> bool:
     return isinstance(case.distribution(point), ImplicitDistribution)
 
 
+def follows_value(case: DistributionCase, point: str) -> bool:
+    """The cases whose path starts from a value, however it was drawn."""
+    return hasattr(case.distribution(point), "attach_gradient")
+
+
 def is_special(case: DistributionCase, point: str) -> bool:
     """The points at which a formula changes branch."""
     return point in case.special

@@ -8,14 +8,15 @@ from pyro.optim import Adam
 from torch import Tensor
 from torch.distributions import constraints
 
-from pyro_reparam_ext.distributions import ImplicitDistribution, TransportDistribution
 from pyro_reparam_ext.testing.cases import DistributionCase
 from pyro_reparam_ext.testing.gradient_laws import anchored
 from pyro_reparam_ext.testing.law import (
     DOUBLE,
     Law,
     close,
+    follows_value,
     is_first,
+    is_transport,
     seeded,
     unvalidated,
 )
@@ -139,9 +140,7 @@ def _first_element(
 
 
 def _has_a_path(case: DistributionCase, point: str) -> bool:
-    return isinstance(
-        case.distribution(point), TransportDistribution | ImplicitDistribution
-    )
+    return is_transport(case, point) or follows_value(case, point)
 
 
 LAWS = [

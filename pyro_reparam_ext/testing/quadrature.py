@@ -43,6 +43,8 @@ def bounds(
 ) -> tuple[Tensor, Tensor]:
     """The ends of the support in float64, infinite where there is none."""
     support: Any = distribution.support
+    while hasattr(support, "base_constraint"):  # a mixture's, or an independent one
+        support = support.base_constraint
     lower = getattr(support, "lower_bound", -math.inf)
     upper = getattr(support, "upper_bound", math.inf)
     if period is not None:

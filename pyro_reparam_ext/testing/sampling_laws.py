@@ -100,7 +100,7 @@ def log_det(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
 
 
 def standardized(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
-    r""":math:`g_\theta^{-1}(z)` follows the noise, an implicit :math:`S_\theta` U(0, 1)."""
+    r""":math:`g_\theta^{-1}(z)` follows the noise; :math:`S_\theta(z)`, U(0, 1)."""
     d = case.distribution(point, dtype)
     eps = d.inverse(d.sample((DRAWS,))).double()
     u = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)
