@@ -5,6 +5,17 @@ Every class is a Pyro ``TorchDistribution`` with ``has_rsample``: use it in a mo
 guide like any other.
 """
 
+from pyro_reparam_ext.distributions import (
+    classic_transports as _classic_transports,  # noqa: F401 (registers families)
+)
+from pyro_reparam_ext.distributions import (
+    composed_transports as _composed_transports,  # noqa: F401 (registers wrappers)
+)
+from pyro_reparam_ext.distributions.as_transport import (
+    Transport,
+    as_transport,
+    register_transport,
+)
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
@@ -14,5 +25,8 @@ __all__ = [
     "ImplicitDistribution",
     "Kumaraswamy",
     "ReparameterizedDistribution",
+    "Transport",
     "TransportDistribution",
+    "as_transport",
+    "register_transport",
 ]
