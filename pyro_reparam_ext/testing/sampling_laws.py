@@ -147,7 +147,7 @@ def _off_the_ends(d: TransportDistribution, z: Tensor) -> Tensor:
     inside = torch.ones_like(z, dtype=torch.bool)
     for bound in (lower, upper):
         near = (4 * info.eps * bound.abs()).clamp(min=4 * info.tiny)
-        inside &= (z - bound).abs() > near
+        inside &= ((z - bound).abs() > near) | bound.isinf()
     return inside
 
 
