@@ -66,6 +66,30 @@ def test_far_tails():
             torch.testing.assert_close(view.inverse(value), eps, rtol=2e-5, atol=0.0)
 
 
+@pytest.mark.parametrize(
+    ("make", "value"),
+    [
+        (pd.Logistic, [-80.0, 0.5, 200.0]),
+        (td.Laplace, [-80.0, 0.5, 200.0]),
+        (td.Cauchy, [-1e9, 0.0, 1e9]),
+        (lambda loc, scale: td.HalfNormal(scale), [1e-9, 1.0, 20.0]),
+        (lambda loc, scale: td.HalfCauchy(scale), [1e-9, 1.0, 1e9]),
+    ],
+    ids=["Logistic", "Laplace", "Cauchy", "HalfNormal", "HalfCauchy"],
+)
+def test_far_values(make, value):
+    """Inverses of values in float32, where probabilities underflow or round to 1,
+    agree with float64 and have finite gradients."""
+    value = torch.tensor(value)
+    parameters = [torch.zeros(3, requires_grad=True), torch.ones(3, requires_grad=True)]
+    eps = as_transport(make(*parameters)).inverse(value)
+    eps.sum().backward()
+    assert parameters[1].grad.isfinite().all()
+    exact = make(torch.zeros(3).double(), torch.ones(3).double())
+    expected = as_transport(exact).inverse(value.double())
+    torch.testing.assert_close(eps.double(), expected, rtol=1e-6, atol=0.0)
+
+
 def test_draws_stay_in_the_support():
     torch.manual_seed(4)
     weibull = as_transport(td.Weibull(torch.tensor(1.0), torch.tensor(0.1)))
