@@ -17,16 +17,28 @@ from pyro_reparam_ext.distributions.as_transport import (
     register_transport,
 )
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
+from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
+from pyro_reparam_ext.distributions.generalized_pareto import GeneralizedPareto
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
+from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
 from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
+from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.transport import TransportDistribution
+from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
+from pyro_reparam_ext.distributions.von_mises import VonMises
 
 __all__ = [
+    "ExtendedInterval",
+    "GeneralizedPareto",
     "ImplicitDistribution",
+    "InverseGaussian",
     "Kumaraswamy",
+    "MixtureSameFamily",
     "ReparameterizedDistribution",
     "Transport",
     "TransportDistribution",
+    "TruncatedNormal",
+    "VonMises",
     "as_transport",
     "register_transport",
 ]
