@@ -7,6 +7,7 @@ structure and a list of tensors, and put together again with others in their pla
 """
 
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ _PLAIN = (
     float,
     str,
     type,
+    Tensor,
     torch.Size,
     torch.dtype,
     torch.device,
@@ -51,7 +53,11 @@ class Structure:
 
     def filled(self, tensors: list[Tensor]) -> Any:
         """A new object that holds ``tensors``; it validates nothing."""
-        return _filled(self.skeleton, tensors)
+        return _mapped(
+            self.skeleton,
+            lambda node: tensors[node.index] if isinstance(node, _Slot) else node,
+            {},
+        )
 
 
 def split_tensors(held: Distribution) -> tuple[Structure, list[Tensor]]:
@@ -72,55 +78,34 @@ def split_tensors(held: Distribution) -> tuple[Structure, list[Tensor]]:
     tensors: list[Tensor] = []
     opaque = False
 
-    def split(node: Any) -> Any:
+    def slot(node: Any) -> Any:
         nonlocal opaque
-        if isinstance(node, Tensor):
-            if not node.is_floating_point():
-                return node
+        if isinstance(node, Tensor) and node.is_floating_point():
             tensors.append(node)
             return _Slot(len(tensors) - 1)
-        if isinstance(node, _PLAIN):
-            return node
         if isinstance(node, weakref.ref):
             return None  # a transform's note of its inverse, made again on demand
-        if isinstance(node, dict):
-            return type(node)((k, split(v)) for k, v in node.items())
-        if isinstance(node, list | tuple):
-            return type(node)([split(v) for v in node])
-        if isinstance(node, Distribution | Transform | nn.Module):
-            return _with_attributes(
-                node, {k: split(v) for k, v in _attributes(node).items()}
-            )
-        opaque = True
+        opaque = opaque or not isinstance(node, _PLAIN)
         return node
 
-    return Structure(split(held), opaque), tensors
+    return Structure(_mapped(held, slot, {}), opaque), tensors
 
 
-def _filled(node: Any, tensors: list[Tensor]) -> Any:
-    if isinstance(node, _Slot):
-        return tensors[node.index]
+def _mapped(node: Any, replace: Callable[[Any], Any], memo: dict[int, Any]) -> Any:
+    """A copy with ``replace`` applied wherever there is nothing to look into."""
+    if id(node) in memo:  # a transform and its inverse hold each other
+        return memo[id(node)]
     if isinstance(node, dict):
-        return type(node)((k, _filled(v, tensors)) for k, v in node.items())
+        return type(node)((k, _mapped(v, replace, memo)) for k, v in node.items())
     if isinstance(node, list | tuple) and not isinstance(node, torch.Size):
-        return type(node)([_filled(v, tensors) for v in node])
-    if isinstance(node, Distribution | Transform | nn.Module):
-        return _with_attributes(
-            node, {k: _filled(v, tensors) for k, v in vars(node).items()}
-        )
-    return node
-
-
-def _attributes(node: Any) -> dict[str, Any]:
+        return type(node)([_mapped(v, replace, memo) for v in node])
+    if not isinstance(node, Distribution | Transform | nn.Module):
+        return replace(node)
+    new = memo[id(node)] = object.__new__(type(node))
     attributes = dict(vars(node))
     if isinstance(node, Distribution):
         attributes["_validate_args"] = False
     if isinstance(node, Transform):
         attributes["_cached_x_y"] = None, None
-    return attributes
-
-
-def _with_attributes(node: Any, attributes: dict[str, Any]) -> Any:
-    new = object.__new__(type(node))
-    vars(new).update(attributes)
+    vars(new).update((k, _mapped(v, replace, memo)) for k, v in attributes.items())
     return new

@@ -127,7 +127,8 @@ class InverseGaussian(ImplicitDistribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         r""":math:`\Phi(a) + \phi(a) M(b)`, :math:`a = \sqrt{\lambda/z}(z/\mu - 1)`."""
-        z = value.double()
+        info = torch.finfo(torch.float64)
+        z = value.double().clamp(info.tiny, info.max)  # at 0 and inf it is 0 and 1
         mean, shape = self.loc.double(), self.concentration.double()
         root = (shape / z).sqrt()
         a, b = root * ((z - mean) / mean), root * ((z + mean) / mean)

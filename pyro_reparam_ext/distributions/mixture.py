@@ -6,7 +6,7 @@ from typing import Any, final
 import pyro.distributions as dist
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent
+from torch.distributions import Distribution, Independent, constraints
 
 from pyro_reparam_ext.distributions.log_tails import log_tails, why_no_tails
 from pyro_reparam_ext.distributions.mixture_gradient import attach_mixture_gradient
@@ -40,7 +40,8 @@ class MixtureSameFamily(dist.MixtureSameFamily):
     Shapes:
         ``batch_shape`` is that of the two arguments, broadcast, without :math:`K`.
 
-    Support: that of the components. It must be connected: no path leads over a gap
+    Support: that of the components, by itself if it depends on no parameter, so that
+    NUTS and autoguides can use it. It must be connected: no path leads over a gap
     that has no mass, which is refused (if validation is on) where bounds show it.
 
     Gradient: exact pathwise in the logits or probabilities and in whatever tensors the
@@ -91,6 +92,12 @@ class MixtureSameFamily(dist.MixtureSameFamily):
         self._obstacle = _obstacle(component_distribution, self._validate_args)
         self.has_rsample = self._obstacle is None
 
+    @constraints.dependent_property
+    def support(self) -> constraints.Constraint:
+        """The components' common support; it can be transformed to, as NUTS needs."""
+        support = self.component_distribution.support
+        return support if _is_fixed(support) else super().support
+
     def expand(self, batch_shape: Any, _instance: Any = None) -> "MixtureSameFamily":
         """The same mixture, both arguments expanded to ``batch_shape``."""
         new = self._get_checked_instance(MixtureSameFamily, _instance)
@@ -124,8 +131,15 @@ class MixtureSameFamily(dist.MixtureSameFamily):
         r""":math:`\sum_k \pi_k F_k(z)` for scalar events, its small values resolved."""
         if self._obstacle is not None or self.event_shape:
             return super().cdf(value)
-        tails = log_tails(self.component_distribution, value.unsqueeze(-1))
+        tails = log_tails(_factor(self.component_distribution), value.unsqueeze(-1))
         return (self.mixture_distribution.logits + tails.lower).logsumexp(-1).exp()
+
+
+def _is_fixed(support: constraints.Constraint) -> bool:
+    """Whether a support is the same for all components, whatever their parameters."""
+    while isinstance(support, constraints.independent):
+        support = support.base_constraint
+    return all(isinstance(v, int | float) for v in vars(support).values())
 
 
 def _factor(component: Distribution) -> Distribution:
