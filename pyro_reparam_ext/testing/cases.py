@@ -42,9 +42,9 @@ class DistributionCase:
             dimensions (the logits of a mixture, say), how many.
         period: The length of the circle for a circular law, whose density is that of
             the points of :math:`[-\text{period}/2, \text{period}/2)`.
-        unresolved: Labels of points that put mass within a rounding unit of a finite
-            upper bound, where values cannot resolve it: the laws that need all of
-            the mass leave these points out.
+        unresolved: Labels of points that put more than 1e-9 of the mass within a
+            rounding unit of a finite bound other than 0, where values cannot resolve
+            it: the laws that need all of the mass leave these points out.
         twice_differentiable: Whether draws have second derivatives; a class without
             must raise rather than return wrong ones.
     """

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The same distributions in scipy, for one point's parameters as NumPy arrays."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+
+class Kumaraswamy(stats.rv_continuous):
+    """Scipy has none: its density and distribution function, written down."""
+
+    def _pdf(self, x: Any, a: Any, b: Any) -> Any:
+        return a * b * x ** (a - 1) * (1 - x**a) ** (b - 1)
+
+    def _cdf(self, x: Any, a: Any, b: Any) -> Any:
+        return 1 - (1 - x**a) ** b
+
+
+class NormalMixture:
+    """The weighted sums of scipy's normal density and distribution function."""
+
+    def __init__(self, logits: Any, loc: Any, scale: Any) -> None:
+        weights = np.exp(logits)
+        self.weights = weights / weights.sum(-1, keepdims=True)
+        self.normal = stats.norm(loc, scale)
+
+    def logpdf(self, x: Any) -> Any:
+        return np.log((self.weights * self.normal.pdf(x[..., None])).sum(-1))
+
+    def cdf(self, x: Any) -> Any:
+        return (self.weights * self.normal.cdf(x[..., None])).sum(-1)
+
+    def mean(self) -> Any:
+        return (self.weights * self.normal.mean()).sum(-1)
+
+    def var(self) -> Any:
+        second = (self.weights * (self.normal.var() + self.normal.mean() ** 2)).sum(-1)
+        return second - self.mean() ** 2
+
+
+SCIPY: dict[str, Callable[..., Any]] = {
+    "Kumaraswamy": lambda concentration1, concentration0: Kumaraswamy(a=0, b=1)(
+        concentration1, concentration0
+    ),
+    "VonMises": lambda loc, concentration: stats.vonmises(concentration, loc),
+    "InverseGaussian": lambda loc, concentration: stats.invgauss(
+        loc / concentration, scale=concentration
+    ),
+    "MixtureSameFamily": NormalMixture,
+    "GeneralizedPareto": lambda loc, scale, concentration: stats.genpareto(
+        concentration, loc, scale
+    ),
+    "TruncatedNormal": lambda loc, scale, low, high: stats.truncnorm(
+        (low - loc) / scale, (high - loc) / scale, loc, scale
+    ),
+}
