@@ -17,6 +17,9 @@ class ExtendedInterval(constraints.interval):
     on it; here each element has the bijection that fits its ends.
     """
 
+    def __repr__(self) -> str:  # torch cuts off the first letter of the name
+        return f"ExtendedInterval({self.lower_bound}, {self.upper_bound})"
+
 
 class ExtendedIntervalTransform(Transform):
     r"""From :math:`\mathbb{R}` to an :class:`ExtendedInterval`, increasing.

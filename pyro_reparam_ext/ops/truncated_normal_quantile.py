@@ -92,7 +92,7 @@ def _solve(u: Tensor, interval: GaussianInterval) -> Tensor:
     ).clamp(min=0)
     offset = torch.minimum(offset, span)
     # Halley's method on the integral itself: exact where its logarithm cancels
-    for _ in range(2):
+    for _ in range(3):
         near = is_narrow(anchored, offset)
         t = torch.where(near, offset, 0.1)
         c = torch.where(near, anchored, 0.0)
