@@ -31,6 +31,10 @@ class Terms(NamedTuple):
     f: Tensor
     rounding: Tensor
 
+    def log_size(self) -> Tensor:
+        """Log of h (1 + abs(f)), finite where f is not."""
+        return self.log_h + self.f.abs().log1p().clamp(max=300)
+
 
 Integrand = Callable[[Tensor], Terms]
 
@@ -138,8 +142,7 @@ def integrate(
     with torch.no_grad():
         panels = _accurate(terms, _located(terms, dim), tolerance, lower.shape)
         x, weight = _nodes(panels, dim)
-        at = terms(x)
-        size = at.log_h + at.f.abs().log1p()
+        size = terms(x).log_size()
         best, place = size.max(0, keepdim=True)
         counted = size > best - 90
         # elsewhere the derivative of log p may overflow: look where it does not
@@ -235,8 +238,7 @@ def _located(integrand: Integrand, dim: int) -> Tensor:
 def _log_size(integrand: Integrand, panels: Tensor, dim: int) -> Tensor:
     """Log of h (1 + |f|) at the nodes, one row a node."""
     x, _ = _nodes(panels, dim)
-    at = integrand(x)
-    size = at.log_h + at.f.abs().log1p()
+    size = integrand(x).log_size()
     return size.reshape(len(x), -1).nan_to_num(nan=-math.inf, neginf=-1e300)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.distributions import Distribution, constraints
+from torch.distributions.kl import register_kl
 
 from pyro_reparam_ext.distributions import (
     ImplicitDistribution,
@@ -250,3 +251,24 @@ class NaiveInverseGaussian(ReparameterizedDistribution):
         w = 0.5 * self.loc * chi2 / self.concentration
         q = 1 + w + (w * (w + 2)).sqrt()
         return torch.where(u * (1 + q) < 1, self.loc * q, self.loc / q)
+
+
+class AcceptsAnything(Rayleigh):
+    def log_prob(self, value: Tensor) -> Tensor:
+        return self.log_density(value.abs())
+
+
+class LosesPrecision(Rayleigh):
+    def log_density(self, value: Tensor) -> Tensor:
+        error = 1e-3 if value.dtype == torch.float32 else 0.0
+        return super().log_density(value) + error
+
+
+class WrongKl(Rayleigh):
+    pass
+
+
+@register_kl(WrongKl, WrongKl)
+def _wrong_kl(p: WrongKl, q: WrongKl) -> Tensor:
+    ratio = (p.scale / q.scale).square()
+    return ratio - 1 - 1.001 * ratio.log()

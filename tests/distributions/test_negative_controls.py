@@ -38,6 +38,9 @@ CAUGHT = [
     (broken.Unseeded, "reproducible"),
     (broken.DropsTheType, "expand"),
     (broken.SharesDraws, "expand"),
+    (broken.AcceptsAnything, "outside"),
+    (broken.LosesPrecision, "same_density"),
+    (broken.WrongKl, "kl"),
 ]
 
 
