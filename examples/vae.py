@@ -12,13 +12,13 @@ A pixel of these digits counts the inked dots in a block of 16, so the binomial 
 probability of what was measured. (Bernoulli on grey values in [0, 1], often seen, is
 not one.) With one dot per pixel it is the Bernoulli of binarized MNIST.
 
-    python examples/vae.py                            # pathwise, about 20 s on 2 cores
+    python examples/vae.py                            # pathwise, about 20 s
     python examples/vae.py --estimator rloo           # any name the switch knows
-    python examples/vae.py --compare                  # the picture in the README, 1 min
+    python examples/vae.py --compare                  # three of them in one picture
     python examples/vae.py --data mnist --epochs 20
     python examples/vae.py --epochs 400 --resume      # go on from the checkpoint
 
-Expected: a test ELBO above -104 nats per image, against -253 for independent pixels,
+Expected: a test ELBO above -108 nats per image, against -250 for independent pixels,
 with pictures of it in ``out/vae``.
 """
 
@@ -44,7 +44,7 @@ from tqdm.auto import tqdm
 from pyro_reparam_ext import TraceSwitch_ELBO
 
 COMPARED = ("pathwise", "rloo", "score")
-EXPECTED_TEST_ELBO = -104.0  # of the default run, in nats per image
+EXPECTED_TEST_ELBO = -108.0  # of the default run, in nats per image
 BATCH_SIZE = 100
 LEARNING_RATE = 1e-3
 
@@ -86,8 +86,8 @@ class VAE(nn.Module):
 
     def encode(self, counts: Tensor) -> tuple[Tensor, Tensor]:
         """Location and scale of q(z | counts)."""
-        loc, log_scale = self.encoder(counts / self.levels).chunk(2, dim=-1)
-        return loc, log_scale.exp()
+        loc, raw_scale = self.encoder(counts / self.levels).chunk(2, dim=-1)
+        return loc, nn.functional.softplus(raw_scale)
 
     def decode(self, z: Tensor) -> Tensor:
         """Expected intensity of each pixel, in [0, 1]."""
@@ -294,4 +294,5 @@ def main(argv: list[str] | None = None) -> Run | Comparison:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)  # matrices this small gain nothing from a second core
     main()

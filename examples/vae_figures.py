@@ -13,7 +13,12 @@ from pyro.distributions import Binomial
 from sklearn.manifold import TSNE
 from torch import Tensor
 
-COLORS = {"pathwise": "#0072B2", "rloo": "#D55E00", "score": "#555555"}
+COLORS = {
+    "pathwise": "#0072B2",
+    "rloo": "#D55E00",
+    "score": "#444444",
+    "independent pixels": "#999999",
+}
 STYLE = {
     "font.size": 10,
     "axes.titlesize": 11,
@@ -68,7 +73,10 @@ def curves(history: list[dict], images: Images, path: Path) -> None:
             axes.plot(epochs, values, color=color, label=f"{label}  {nats(values[-1])}")
         floor = independent_pixels(images)
         axes.axhline(
-            floor, color="#999999", ls="--", label=f"independent pixels  {nats(floor)}"
+            floor,
+            color=COLORS["independent pixels"],
+            ls="--",
+            label=f"independent pixels  {nats(floor)}",
         )
         axes.set(xlabel="epoch", ylabel="nats per image", xlim=(0, max(epochs)))
         axes.set_ylim(bottom=floor - 30)  # the first epochs may start far below
@@ -162,7 +170,7 @@ def latent_space(vae: Any, images: Images, path: Path, most: int = 2000) -> None
 def comparison(comparison: Any, images: Images, path: Path) -> None:
     """Learning curves, gradient variances and reconstructions by estimator."""
     with plt.rc_context(STYLE):
-        figure = plt.figure(figsize=(10, 5.6), layout="constrained")
+        figure = plt.figure(figsize=(10, 5.4), layout="constrained")
         top, bottom = figure.subfigures(2, 1, height_ratios=[3, 1.9])
         left, right = top.subplots(1, 2)
         learning_curves(left, comparison, images)
@@ -179,18 +187,10 @@ def learning_curves(axes: Axes, comparison: Any, images: Images) -> None:
         axes.plot(epochs, values, color=COLORS.get(name))
         ends[name] = (epochs[-1], values[-1], f"{name}  {nats(run.test_elbo)}")
     floor = independent_pixels(images)
-    axes.axhline(floor, color="#999999", ls="--", lw=1.2)
-    axes.annotate(
-        "independent pixels",
-        (1, floor),
-        xycoords=("axes fraction", "data"),
-        xytext=(0, -4),
-        textcoords="offset points",
-        color="#777777",
-        ha="right",
-        va="top",
-    )
+    axes.axhline(floor, color=COLORS["independent pixels"], ls="--", lw=1.2)
+    ends["independent pixels"] = (epochs[-1], floor, "independent pixels")
     axes.set(xlabel="epoch", xlim=(0, epochs[-1]))
+    axes.set_ylim(bottom=max(axes.get_ylim()[0], floor - 50))  # a run may diverge
     axes.set_title("Test ELBO (nats per image)")
     label_ends(axes, ends)
 
@@ -205,7 +205,7 @@ def gradient_variances(axes: Axes, comparison: Any) -> None:
         text = name if times == 1 else f"{name}  × {float(f'{times:.2g}'):,.0f}"
         ends[name] = (epochs[-1], values[-1], text)
     axes.set(xlabel="epoch", xlim=(0, epochs[-1]))
-    axes.set_title("Variance of the encoder's gradient (nats²)")
+    axes.set_title("Variance of the encoder's gradient (nats²), same weights")
     label_ends(axes, ends)
 
 
@@ -214,7 +214,7 @@ def label_ends(axes: Axes, ends: dict[str, tuple[float, float, str]]) -> None:
     to_fraction = axes.transData + axes.transAxes.inverted()
     room = 1.0
     for name, (x, y, text) in sorted(ends.items(), key=lambda end: -end[1][1]):
-        height = min(to_fraction.transform((x, y))[1], room)
+        height = min(max(to_fraction.transform((x, y))[1], 0.02), room)
         room = height - 0.08
         axes.text(
             1.02,

@@ -20,14 +20,33 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 
 import datasets
 import vae
+import vae_figures
 from checkpoints import Checkpoint
 from gradient_variance import gradient_variance
+from vae_figures import latent_space  # the function itself: see _no_pictures
 
 
 @pytest.fixture(autouse=True)
 def _own_param_store():
     with pyro.get_param_store().scope():
         yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """As the script itself runs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _no_pictures(monkeypatch):
+    """Most of a smoke run is drawing; tests/test_examples.py looks after that."""
+    pictures = ("curves", "reconstructions", "prior_samples", "latent_space")
+    for name in (*pictures, "comparison"):
+        monkeypatch.setattr(vae_figures, name, lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -225,7 +244,6 @@ def test_comparison_orders_the_variances(tmp_path):
         starts.append(points[0][1])
     # Each step is a factor of ten or more here, far beyond the error of eight draws.
     assert 3 * starts[0] < starts[1] < starts[2] / 3
-    assert (tmp_path / "compare.png").exists()
 
 
 def test_comparison_does_not_change_the_run(tmp_path):
@@ -234,10 +252,10 @@ def test_comparison_does_not_change_the_run(tmp_path):
     assert compared.runs["pathwise"].history == alone.history
 
 
-@pytest.mark.parametrize("latent_dim", ["1", "2"])
-def test_few_latent_dimensions_are_drawn(tmp_path, latent_dim):
-    smoke(tmp_path, "--latent-dim", latent_dim)
-    assert (tmp_path / "latent.png").exists()
+@pytest.mark.parametrize("latent_dim", [1, 2, 3])
+def test_latent_space_is_drawn_in_any_dimension(images, tmp_path, latent_dim):
+    latent_space(vae.VAE(images, latent_dim), images, tmp_path / "latent.png")
+    assert (tmp_path / "latent.png").stat().st_size > 5_000
 
 
 def test_digits_are_counts_with_a_fixed_split():
@@ -259,11 +277,8 @@ def test_digits_are_counts_with_a_fixed_split():
 def test_mnist_is_binarized_once(monkeypatch):
     grey = np.repeat(np.array([[0], [255], [128]] * 100, dtype=np.int64), 784, axis=1)
     labels = np.array(["7"] * len(grey), dtype=object)
-    monkeypatch.setattr(
-        datasets,
-        "fetch_openml",
-        lambda *_, **__: SimpleNamespace(data=grey, target=labels),
-    )
+    data = SimpleNamespace(data=grey, target=labels)
+    monkeypatch.setattr(datasets, "fetch_openml", lambda *_, **__: data)
     first, second = datasets.mnist(num_test=60), datasets.mnist(num_test=60)
     assert torch.equal(first.train, second.train)
     assert first.levels == 1
