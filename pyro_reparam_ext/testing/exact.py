@@ -7,11 +7,11 @@ from typing import Any
 
 import pyro
 import torch
-from pyro import poutine
 from pyro.distributions import Delta, MaskedDistribution
+from pyro.infer.enum import get_importance_trace
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
-from torch.distributions import biject_to
+from torch.distributions import ComposeTransform, biject_to
 
 _NEGLIGIBLE = 36.0  # nodes cover where log q is within this of its maximum
 
@@ -50,7 +50,8 @@ def exact_gradient(
         >>> def model():
         ...     pyro.sample("z", dist.Bernoulli(0.5))
         >>> def guide():
-        ...     pyro.sample("z", dist.Bernoulli(logits=pyro.param("a", torch.zeros(()))))
+        ...     a = pyro.param("a", torch.zeros(()))
+        ...     pyro.sample("z", dist.Bernoulli(logits=a))
         >>> loss, gradient = exact_gradient(model, guide)
         >>> abs(loss.item()) < 1e-6, gradient["a"].item()
         (True, 0.0)
@@ -81,12 +82,10 @@ def exact_gradient(
 
 def _plate_nesting(model: Any, guide: Any, args: Any, kwargs: Any) -> int:
     with torch.random.fork_rng(devices=[]):
-        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
-        replayed = poutine.replay(model, trace=guide_trace)
-        model_trace = poutine.trace(replayed).get_trace(*args, **kwargs)
+        traces = get_importance_trace("flat", math.inf, model, guide, args, kwargs)
     dims = [
         frame.dim
-        for trace in (guide_trace, model_trace)
+        for trace in traces
         for site in trace.nodes.values()
         if site["type"] == "sample"
         for frame in site["cond_indep_stack"]
@@ -100,16 +99,10 @@ def _weighted_negative_elbo(
 ) -> Tensor:
     size = grid.nodes**grid.expected
     plate = pyro.plate("_exact_grid", size, dim=grid.dim)
-    with (
-        grid,
-        plate,
-    ):  # outermost, the grid sees distributions as the plates expand them
-        guide_trace = poutine.trace(guide).get_trace(*args, **kwargs)
-    with plate:
-        replayed = poutine.replay(model, trace=guide_trace)
-        model_trace = poutine.trace(replayed).get_trace(*args, **kwargs)
-    guide_trace.compute_log_prob()
-    model_trace.compute_log_prob()
+    # the grid is outermost, so that it sees distributions as the plates expand them
+    model_trace, guide_trace = get_importance_trace(
+        "flat", -grid.dim, plate(model), grid(plate(guide)), args, kwargs
+    )
 
     def by_point(log_prob: Tensor) -> Tensor:
         missing = -grid.dim - log_prob.dim()
@@ -159,9 +152,7 @@ class _Grid(Messenger):
             return
         if type(fn).__name__ == "_Subsample":
             return
-        base = fn
-        while hasattr(base, "base_dist") and not hasattr(base, "transforms"):
-            base = base.base_dist
+        base = innermost(fn)
         if base.has_enumerate_support:
             value = self._discrete(fn, base)
         else:
@@ -183,8 +174,8 @@ class _Grid(Messenger):
         if position == len(self.choices):
             self.choices.append(0)
         chosen = torch.tensor(combinations[self.choices[position]], dtype=torch.long)
-        value = support[chosen].reshape(cells + base.event_shape)
-        return value.expand(fn.shape())
+        # not expanded along the grid, so that the program may branch on the value
+        return support[chosen].reshape(cells + base.event_shape)
 
     def _continuous(self, fn: Any, base: Any) -> Tensor:
         shape = fn.shape()
@@ -200,8 +191,11 @@ class _Grid(Messenger):
         ]
         position = torch.stack(axes, -1).reshape(shape) / (self.nodes - 1)
         with torch.no_grad():
-            constrain = biject_to(base.support)
-            low, high = _range_of_mass(fn, base, constrain)
+            # through a flow, whose own support is not to be relied on, from its base
+            flow = getattr(base, "transforms", [])
+            base = innermost(base.base_dist) if flow else base
+            constrain = ComposeTransform([biject_to(base.support), *flow])
+            low, high = _range_of_mass(fn, base, biject_to(base.support))
             unconstrained = low + (high - low) * position
             value = constrain(unconstrained)
             log_weight = ((high - low) / (self.nodes - 1)).log()
@@ -209,7 +203,7 @@ class _Grid(Messenger):
             log_weight = _sum_rest(log_weight.expand(shape))
             self.log_weight = self.log_weight + log_weight
             self.log_weight = self.log_weight + _sum_rest(jacobian)
-        return value
+        return value.clone()  # not the tensor that a caching transform remembers
 
 
 def _sum_rest(tensor: Tensor) -> Tensor:
@@ -217,12 +211,19 @@ def _sum_rest(tensor: Tensor) -> Tensor:
     return tensor.reshape(len(tensor), -1).sum(1)
 
 
+def innermost(fn: Any) -> Any:
+    """The distribution under Independent, Masked and Expanded."""
+    while hasattr(fn, "base_dist") and not hasattr(fn, "transforms"):
+        fn = fn.base_dist
+    return fn
+
+
 def _range_of_mass(fn: Any, base: Any, constrain: Any) -> tuple[Tensor, Tensor]:
     """Where, in the unconstrained coordinate, the density is not negligible."""
     if base.event_shape:  # a multivariate normal: from its moments
         width = math.sqrt(2 * _NEGLIGIBLE) * base.variance.sqrt()
         return base.mean - width, base.mean + width
-    scan = torch.linspace(-40.0, 40.0, 1601, dtype=base.sample().dtype)
+    scan = torch.linspace(-20.0, 20.0, 401, dtype=base.sample().dtype)
     scan = scan.reshape(-1, *(1 for _ in base.shape()))
     value = constrain(scan)
     density = base.log_prob(value) + constrain.log_abs_det_jacobian(scan, value)
