@@ -77,6 +77,32 @@ def log_tails(distribution: Distribution, value: Tensor) -> LogTails:
     return LogTails(_log(cdf), _log(1 - cdf), False)
 
 
+def log_tails_and_density(d: Any, value: Tensor) -> tuple[LogTails, Tensor]:
+    """Both tails and the log-density, at points outside of the support too.
+
+    A component of a mixture is asked for these where another one has drawn.
+    """
+    bounds = [getattr(d.support, f"{end}_bound", None) for end in ("lower", "upper")]
+    if not any(isinstance(bound, Tensor) for bound in bounds):
+        return log_tails(d, value), d.log_prob(value)
+    lower = torch.as_tensor(-math.inf if bounds[0] is None else bounds[0]).detach()
+    upper = torch.as_tensor(math.inf if bounds[1] is None else bounds[1]).detach()
+    inner = torch.where(
+        lower.isfinite() & upper.isfinite(),
+        0.5 * (lower + upper),
+        torch.where(lower.isfinite(), lower + 1, upper.clamp(max=1.0) - 1),
+    ).to(value)
+    outside = ~d.support.check(value)
+    # formulas see only points inside: no NaN in the unused gradient
+    inside = torch.where(outside, inner, value)
+    tails, log_density = log_tails(d, inside), d.log_prob(inside)
+    below, above = outside & (value < inner), outside & (value > inner)
+    lower_tail = torch.where(above, 0.0, tails.lower.where(~below, -math.inf))
+    upper_tail = torch.where(below, 0.0, tails.upper.where(~above, -math.inf))
+    log_density = torch.where(outside, -math.inf, log_density)
+    return LogTails(lower_tail, upper_tail, tails.resolved), log_density
+
+
 def why_no_tails(distribution: Any) -> str | None:
     """What keeps :func:`log_tails` from a differentiable answer, or None."""
     name = type(distribution).__name__

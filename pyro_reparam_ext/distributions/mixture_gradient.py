@@ -22,7 +22,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_reparam_ext.distributions.held_tensors import Structure, split_tensors
-from pyro_reparam_ext.distributions.log_tails import log_tails
+from pyro_reparam_ext.distributions.log_tails import log_tails_and_density
 
 
 def attach_mixture_gradient(
@@ -63,11 +63,11 @@ class _Components:
     ) -> tuple[Tensor, Tensor, Tensor, bool]:
         """Log F, log(1 - F), log p, events flat, and whether small tails resolve."""
         factor = self.structure.filled([t.double() for t in tensors])
-        tails = log_tails(factor, points)
+        tails, log_density = log_tails_and_density(factor, points)
         lead = points.shape[: points.dim() - self.event_ndims]
         lower, upper, log_density = (
             t.expand(points.shape).reshape(*lead, -1)
-            for t in (tails.lower, tails.upper, factor.log_prob(points))
+            for t in (tails.lower, tails.upper, log_density)
         )
         return lower, upper, log_density, tails.resolved
 
