@@ -146,6 +146,11 @@ def flow_guide():
     pyro.sample("z", dist.TransformedDistribution(base, [flow]))
 
 
+def flow_model():
+    pyro.sample("w", dist.Normal(0.0, 1.0))
+    pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+
+
 def baseline_under_stock():
     with estimators({"z": "ema"}):
         Trace_ELBO().loss_and_grads(model, guide)
@@ -156,7 +161,7 @@ def unmatched_context():
         Trace_ELBO().loss_and_grads(model, guide)
 
 
-def step(loss, guide=guide):
+def step(loss, guide=guide, model=model):
     return lambda: loss().loss_and_grads(model, guide)
 
 
@@ -191,7 +196,7 @@ ERRORS = {
         r"none. Use 'score' or 'rloo'",
     ),
     "score of a flow without inverse": (
-        step(lambda: TraceSwitch_ELBO(sites={"z": "score"}), flow_guide),
+        step(lambda: TraceSwitch_ELBO(sites={"z": "score"}), flow_guide, flow_model),
         ValueError,
         r"(?s)site 'z'.*has no inverse. Use 'pathwise'",
     ),
