@@ -17,6 +17,8 @@ from tests.references import (
     von_mises,
 )
 
+__all__ = ["DISTRIBUTIONS", "MODELS"]
+
 DISTRIBUTIONS = [
     DistributionCase(
         name="Kumaraswamy",

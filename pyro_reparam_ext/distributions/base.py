@@ -105,9 +105,7 @@ class ReparameterizedDistribution(TorchDistribution):
         return torch.where(inside, self.log_density(value), -math.inf)
 
 
-def _as_tensors(
-    owner: str, parameters: Mapping[str, Parameter]
-) -> dict[str, Tensor]:
+def _as_tensors(owner: str, parameters: Mapping[str, Parameter]) -> dict[str, Tensor]:
     given = [p for p in parameters.values() if isinstance(p, Tensor)]
     for name, value in parameters.items():
         if isinstance(value, Tensor) and not value.is_floating_point():
@@ -156,7 +154,9 @@ def _broadcast(
             *(t.shape[: split[n]] for n, t in tensors.items())
         )
     except RuntimeError:
-        shapes = ", ".join(f"{n} has shape {tuple(t.shape)}" for n, t in tensors.items())
+        shapes = ", ".join(
+            f"{n} has shape {tuple(t.shape)}" for n, t in tensors.items()
+        )
         raise ValueError(f"{owner}: parameters do not broadcast: {shapes}.") from None
     return batch_shape, {
         n: t.expand(batch_shape + t.shape[split[n] :]) for n, t in tensors.items()
@@ -166,7 +166,8 @@ def _broadcast(
 def is_discrete(fn: Distribution) -> bool:
     """Whether draws of ``fn`` are discrete; distributions that do not say are not."""
     try:
-        return bool(fn.support.is_discrete)
+        support: Any = fn.support
+        return bool(support.is_discrete)
     except (NotImplementedError, AttributeError):
         return False
 

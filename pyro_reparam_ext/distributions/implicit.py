@@ -58,11 +58,11 @@ class ImplicitDistribution(ReparameterizedDistribution):
             new = self.with_parameters(dict(zip(names, parameters, strict=True)))
             return new.inverse(value)
 
-        standardized, vjp = torch.func.vjp(standardize, value, *self.parameters.values())
+        standardized, vjp = torch.func.vjp(
+            standardize, value, *self.parameters.values()
+        )[:2]
         by_value, *by_parameter = vjp(torch.ones_like(standardized))
-        return {
-            n: -g / by_value for n, g in zip(names, by_parameter, strict=True)
-        }
+        return {n: -g / by_value for n, g in zip(names, by_parameter, strict=True)}
 
     def attach_gradient(self, value: Tensor) -> Tensor:
         r"""``value``, made to depend on the parameters along a path of fixed quantile.

@@ -66,13 +66,16 @@ class StandardNormal(Noise):
         return torch.randn(shape, dtype=self.dtype, device=self.device)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density."""
         return -0.5 * value.square() - 0.5 * math.log(2 * math.pi)
 
     def cdf(self, value: Tensor) -> Tensor:
+        """Cumulative probability."""
         # torch.special.ndtr is 0 below -6 in float32; erfc keeps the tail
         return 0.5 * torch.special.erfc(-value * math.sqrt(0.5))
 
     def icdf(self, value: Tensor) -> Tensor:
+        """Quantile."""
         return torch.special.ndtri(value)
 
 
@@ -84,16 +87,19 @@ class StandardUniform(Noise):
 
     def _draw(self, shape: torch.Size) -> Tensor:
         u = torch.rand(shape, dtype=self.dtype, device=self.device)
-        # torch.rand is a multiple of eps / 2 in [0, 1): move 0 to the middle of its cell
+        # a multiple of eps / 2 in [0, 1): move 0 to the middle of its cell
         return u.clamp(min=torch.finfo(self.dtype).eps / 4)
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density."""
         return torch.zeros_like(value)
 
     def cdf(self, value: Tensor) -> Tensor:
+        """Cumulative probability."""
         return value.clamp(0, 1)
 
     def icdf(self, value: Tensor) -> Tensor:
+        """Quantile."""
         return value
 
 
@@ -108,10 +114,13 @@ class StandardExponential(Noise):
         return -torch.log(u.clamp(min=torch.finfo(self.dtype).eps / 4))
 
     def log_prob(self, value: Tensor) -> Tensor:
+        """Log-density."""
         return -value
 
     def cdf(self, value: Tensor) -> Tensor:
+        """Cumulative probability."""
         return -torch.expm1(-value)
 
     def icdf(self, value: Tensor) -> Tensor:
+        """Quantile."""
         return -torch.log1p(-value)
