@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from pyro.distributions import Binomial
 from sklearn.manifold import TSNE
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 COLORS = {
@@ -135,7 +136,7 @@ def prior_samples(vae: Any, images: Images, path: Path) -> None:
     save(figure, path)
 
 
-def latent_space(vae: Any, images: Images, path: Path, most: int = 2000) -> None:
+def latent_space(vae: Any, images: Images, path: Path, most: int = 1000) -> None:
     """Where q(z | counts) puts the images, each drawn as its digit.
 
     Two dimensions are shown as they are. More go through t-SNE, which keeps neighbours
@@ -148,7 +149,8 @@ def latent_space(vae: Any, images: Images, path: Path, most: int = 2000) -> None
         loc = vae.encode(counts)[0].numpy()
     title = "Latent space: mean of q(z | image)"
     if vae.latent_dim > 2:
-        loc = TSNE(init="pca", random_state=0).fit_transform(loc)
+        with threadpool_limits(1):  # on a busy machine two threads take far longer
+            loc = TSNE(init="pca", random_state=0).fit_transform(loc)
         title = f"{title}, {vae.latent_dim} dimensions by t-SNE"
     x, y = loc[:, 0], loc[:, -1]
     with plt.rc_context(STYLE):
@@ -157,7 +159,7 @@ def latent_space(vae: Any, images: Images, path: Path, most: int = 2000) -> None
             here = labels == digit
             color = plt.get_cmap("tab10")(digit)
             axes.scatter(
-                x[here], y[here], s=30, color=color, marker=f"${digit}$", linewidths=0.2
+                x[here], y[here], s=36, color=color, marker=f"${digit}$", linewidths=0.2
             )
         if vae.latent_dim > 2:
             axes.set_axis_off()  # t-SNE coordinates mean nothing by themselves
