@@ -79,6 +79,7 @@ class TraceSwitch_ELBO(ELBO):
     learning".
 
     Example:
+        >>> import pyro, torch
         >>> import pyro.distributions as dist
         >>> from pyro.infer import SVI
         >>> def model():

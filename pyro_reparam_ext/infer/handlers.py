@@ -134,6 +134,7 @@ def estimators(fn: Any = None, config: Choice | SiteChoices = None) -> Any:
         ValueError: on leaving, if a key of ``config`` matched no site.
 
     Example:
+        >>> import pyro, torch
         >>> import pyro.distributions as dist
         >>> def model():
         ...     z = pyro.sample("z", dist.Normal(0.0, 1.0))
@@ -175,6 +176,7 @@ def config_estimators(
             site.
 
     Example:
+        >>> import pyro, torch
         >>> import pyro.distributions as dist
         >>> @config_estimators(default="pathwise", sites={"c": "rloo"})
         ... def guide():

@@ -8,10 +8,11 @@ noticed, and every site from there on counts as depending on it. (``TraceGraph_E
 does not notice, and its gradient is biased for such programs.)
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from pyro.ops.provenance import ProvenanceTensor, detach_provenance, get_provenance
+from pyro.ops.provenance import ProvenanceTensor, extract_provenance, get_provenance
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
@@ -62,20 +63,45 @@ class _TrackedTensor(ProvenanceTensor):
     def __torch_function__(
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        kwargs = kwargs or {}
-        draws = get_provenance([args, kwargs])
-        result = func(*detach_provenance(args), **detach_provenance(kwargs))
+        args, draws = _untracked(args)
+        if kwargs:
+            plain_values, more_draws = _untracked(kwargs.values())
+            kwargs = dict(zip(kwargs, plain_values, strict=True))
+            draws = draws | more_draws
+        result = func(*args, **(kwargs or {}))
         if func is torch._is_all_true:  # argument validation: it raises or does nothing
             return result
         if func in _ESCAPES:
             for draw in draws:
                 draw.tracker.escaped |= {draw}
-        return tree_map_only(Tensor, lambda t: _track(t, draws), result)
+        if type(result) is Tensor:
+            return _TrackedTensor(result, draws)
+        if isinstance(result, tuple | list):
+            return tree_map_only(Tensor, lambda t: _track(t, draws), result)
+        return result
+
+
+def _untracked(values: Iterable[Any]) -> tuple[list[Any], frozenset[_Draw]]:
+    """The values without provenance, and their provenance.
+
+    On the path of every operation, hence the shortcut for plain tensors and numbers.
+    """
+    plain: list[Any] = []
+    draws: frozenset[_Draw] = frozenset()
+    for value in values:
+        if isinstance(value, ProvenanceTensor):
+            value, more = value._t, value._provenance
+            draws = more if not draws else draws | more
+        elif isinstance(value, tuple | list | dict):
+            value, more = extract_provenance(value)
+            draws = draws | more
+        plain.append(value)
+    return plain, draws
 
 
 def _track(tensor: Tensor, draws: frozenset[_Draw]) -> Tensor:
-    known = get_provenance(tensor)
-    return _TrackedTensor(detach_provenance(tensor), known | draws)
+    plain, known = extract_provenance(tensor)
+    return _TrackedTensor(plain, known | draws)
 
 
 class TrackScoreSites(Messenger):
