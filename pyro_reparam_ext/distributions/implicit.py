@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_reparam_ext.distributions.attach_gradient import attach_gradient
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
 
 
@@ -70,7 +71,15 @@ class ImplicitDistribution(ReparameterizedDistribution):
         ``value`` has the shape ``sample_shape + batch_shape``.
         """
         parameters = [p.expand(value.shape) for p in self.parameters.values()]
-        return _AttachGradient.apply(value.detach(), self, *parameters)
+        return attach_gradient(value, self._pull_back, *parameters)
+
+    def _pull_back(
+        self, value: Tensor, parameters: tuple[Tensor, ...], grad_output: Tensor
+    ) -> tuple[Tensor, ...]:
+        names = self.arg_constraints
+        here = self.with_parameters(dict(zip(names, parameters, strict=True)))
+        gradient = here.sample_gradient(value)
+        return tuple(grad_output * gradient[name] for name in names)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         """A draw, differentiable in the parameters."""
@@ -80,34 +89,3 @@ class ImplicitDistribution(ReparameterizedDistribution):
         """A draw without gradient; the same as ``rsample`` under the same seed."""
         with torch.no_grad():
             return self.simulate(torch.Size(sample_shape))
-
-
-class _AttachGradient(torch.autograd.Function):
-    """The identity in the value, with the implicit gradient in the parameters.
-
-    The value is saved as an *output*, so that in a second derivative it depends on
-    the parameters in turn, and the second derivative is exact.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(
-        value: Tensor, distribution: ImplicitDistribution, *parameters: Tensor
-    ) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, ctx.distribution, *parameters = inputs
-        ctx.save_for_backward(output, *parameters)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        value, *parameters = ctx.saved_tensors
-        names = ctx.distribution.arg_constraints
-        here = ctx.distribution.with_parameters(
-            dict(zip(names, parameters, strict=True))
-        )
-        gradient = here.sample_gradient(value)
-        return None, None, *(grad_output * gradient[name] for name in names)

@@ -71,8 +71,6 @@ class MixtureSameFamily(dist.MixtureSameFamily):
         True
     """
 
-    has_rsample = True
-
     def __init__(
         self,
         mixture_distribution: Distribution,
@@ -91,7 +89,11 @@ class MixtureSameFamily(dist.MixtureSameFamily):
             )
         super().__init__(mixture_distribution, component_distribution, validate_args)
         self._obstacle = _obstacle(component_distribution, self._validate_args)
-        self.has_rsample = self._obstacle is None
+
+    @property
+    def has_rsample(self) -> bool:
+        """Whether the components allow a pathwise gradient."""
+        return self._obstacle is None
 
     @constraints.dependent_property
     def support(self) -> constraints.Constraint:
@@ -103,7 +105,6 @@ class MixtureSameFamily(dist.MixtureSameFamily):
         """The same mixture, both arguments expanded to ``batch_shape``."""
         new = self._get_checked_instance(MixtureSameFamily, _instance)
         new._obstacle = self._obstacle
-        new.has_rsample = self.has_rsample
         return super().expand(batch_shape, _instance=new)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008

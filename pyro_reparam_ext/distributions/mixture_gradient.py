@@ -15,12 +15,12 @@ solves the transposed triangular system first.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
+from pyro_reparam_ext.distributions.attach_gradient import attach_gradient
 from pyro_reparam_ext.distributions.held_tensors import Structure, split_tensors
 from pyro_reparam_ext.distributions.log_tails import log_tails_and_density
 
@@ -41,7 +41,7 @@ def attach_mixture_gradient(
     components = _Components(structure, event_ndims)
     if structure.opaque:
         components.check_holds_no_other(value, tensors, logits.shape[-1])
-    return _AttachGradient.apply(value, components, logits, *tensors)
+    return attach_gradient(value, components.pull_back, logits, *tensors)
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,14 @@ class _Components:
         )
         return lower, upper, log_density, tails.resolved
 
+    def pull_back(
+        self, value: Tensor, parameters: tuple[Tensor, ...], grad_output: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Gradients in the logits and the tensors."""
+        logits, *tensors = parameters
+        by_logits, by_tensors = _backward(self, value, logits, tensors, grad_output)
+        return by_logits, *by_tensors
+
     def check_holds_no_other(
         self, value: Tensor, tensors: list[Tensor], num_components: int
     ) -> None:
@@ -85,35 +93,6 @@ class _Components:
                 "in attributes of distributions, transforms and modules; found one "
                 f"elsewhere in {name} (in a closure, say). Keep it in an attribute."
             )
-
-
-class _AttachGradient(torch.autograd.Function):
-    """The identity in the value, with the implicit gradient in all parameters.
-
-    The value is saved as an *output*, so that in a second derivative it depends on
-    the parameters in turn, and the second derivative is exact.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(
-        value: Tensor, components: _Components, logits: Tensor, *tensors: Tensor
-    ) -> Tensor:
-        return value.clone()
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        _, ctx.components, logits, *tensors = inputs
-        ctx.save_for_backward(output, logits, *tensors)
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        value, logits, *tensors = ctx.saved_tensors
-        by_logits, by_tensors = _backward(
-            ctx.components, value, logits, tensors, grad_output
-        )
-        return None, None, by_logits, *by_tensors
 
 
 def _backward(

@@ -136,7 +136,7 @@ class TraceSwitch_ELBO(ELBO):
         with torch.no_grad():
             runs = self._get_traces(model, guide, args, kwargs)
             value = sum(_negative_elbo(*run) for run in runs) / self.num_particles
-        return _checked(value.item())
+        return _checked(float(value))
 
     def differentiable_loss(
         self, model: Any, guide: Any, *args: Any, **kwargs: Any
@@ -170,7 +170,8 @@ class TraceSwitch_ELBO(ELBO):
             surrogate = surrogate - self._score_surrogate(name, draws)
         value = sum(_negative_elbo(*run) for run in runs)
         particles = self.num_particles
-        return torch.as_tensor(value).detach() / particles, surrogate / particles
+        value, surrogate = torch.as_tensor(value), torch.as_tensor(surrogate)
+        return value.detach() / particles, surrogate / particles
 
     def _score_surrogate(self, name: str, draws: list[tuple[Any, Tensor]]) -> Tensor:
         """The surrogate of one score site, over the runs that drew it."""

@@ -8,7 +8,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.infer import SVI, Predictive, TraceGraph_ELBO
+from pyro.infer import SVI, Predictive, Trace_ELBO, TraceGraph_ELBO
 from pyro.infer.autoguide import AutoNormal
 from pyro.infer.reparam import LocScaleReparam
 from pyro.nn import PyroModule, PyroParam
@@ -290,3 +290,32 @@ def test_the_handler_around_a_stock_loss():
     with estimators({"z": "score"}):
         loss = TraceGraph_ELBO().loss_and_grads(case.model, guide)
     assert torch.tensor(loss).isfinite()
+
+
+def test_score_of_a_mixture_without_a_path():
+    """Components without a cdf: no rsample, and the score function works."""
+
+    def program(shift):
+        logits = pyro.param("logits", torch.zeros(2))
+        components = dist.Gamma(torch.tensor([2.0, 3.0]) + shift, 1.0)
+        weights = dist.Categorical(logits=logits)
+        pyro.sample("z", distributions.MixtureSameFamily(weights, components))
+
+    model, guide = (lambda: program(0.5)), (lambda: program(0.0))
+    loss = TraceSwitch_ELBO("score").loss_and_grads(model, guide)
+    assert torch.tensor(loss).isfinite()
+    with pytest.raises(ValueError, match="pathwise needs a distribution with rsample"):
+        TraceSwitch_ELBO("pathwise").loss_and_grads(model, guide)
+
+
+@pytest.mark.parametrize("empty", ["guide", "both"])
+def test_programs_without_latent_sites(empty):
+    def model():
+        if empty == "guide":
+            pyro.sample("x", dist.Normal(0.0, 1.0), obs=torch.tensor(0.3))
+
+    loss = TraceSwitch_ELBO()
+    expected = Trace_ELBO().loss(model, lambda: None)
+    assert loss.loss(model, lambda: None) == pytest.approx(expected)
+    assert loss.loss_and_grads(model, lambda: None) == pytest.approx(expected)
+    assert loss.differentiable_loss(model, lambda: None) == pytest.approx(expected)
