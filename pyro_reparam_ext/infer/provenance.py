@@ -29,6 +29,7 @@ _ESCAPES = frozenset(
         Tensor.__index__,
         Tensor.__contains__,
         Tensor.__array__,
+        Tensor.__format__,
         Tensor.item,
         Tensor.tolist,
         Tensor.numpy,

@@ -201,50 +201,6 @@ def test_our_distributions_switch_too():
     assert estimator_of(switched.expand([2])) == SCORE
 
 
-def test_provenance_reaches_through_our_samplers():
-    """A discrete draw that parametrizes an implicit sampler is among its causes."""
-
-    def model():
-        c = pyro.sample("c", dist.Bernoulli(0.5))
-        z = pyro.sample("z", distributions.Kumaraswamy(1.0 + c, 2.0))
-        y = pyro.sample("y", distributions.VonMises(z, 1.0 + c))
-        pyro.sample("x", dist.Normal(y, 1.0), obs=torch.tensor(0.4))
-
-    def guide():
-        c = pyro.sample("c", dist.Bernoulli(logits=pyro.param("l", torch.tensor(0.2))))
-        pyro.sample("z", distributions.Kumaraswamy(2.0 + c, 1.5))
-        pyro.sample("y", distributions.VonMises(0.0, 2.0 + c))
-
-    with_provenance, by_plate = [], []
-    for dependency, found in (("provenance", with_provenance), ("plate", by_plate)):
-        loss = TraceSwitch_ELBO(dependency=dependency)
-        pyro.set_rng_seed(0)
-        pyro.clear_param_store()
-        loss.loss_and_grads(model, guide)
-        found.append(dict(pyro.get_param_store().named_parameters())["l"].grad)
-    assert torch.allclose(with_provenance[0], by_plate[0])  # everything depends on c
-
-
-def test_provenance_has_less_variance_than_plates():
-    case = CASES["chain"]
-    guide = case.guide(case.model)
-
-    def variance(dependency):
-        pyro.set_rng_seed(0)
-        pyro.clear_param_store()
-        loss = TraceSwitch_ELBO(dependency=dependency)
-        draws = []
-        guide()
-        for _ in range(300):
-            parameter = dict(pyro.get_param_store().named_parameters())["c"]
-            parameter.grad = None
-            loss.loss_and_grads(case.model, guide)
-            draws.append(parameter.grad.clone())
-        return torch.stack(draws).var()
-
-    assert variance("provenance") < 0.9 * variance("plate")
-
-
 @pytest.mark.parametrize("estimator", ["pathwise", "score", "ema", "rloo"])
 def test_svi_reaches_the_conjugate_posterior(estimator):
     """x ~ N(z, 1), z ~ N(0, 1), x = 2: the posterior is N(1, 1/2)."""

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cost may depend on is found, however the draw gets there."""
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.ops.provenance import get_provenance
+
+from pyro_reparam_ext import TraceSwitch_ELBO, distributions
+from pyro_reparam_ext.infer.provenance import TrackScoreSites
+from tests.models import MODELS
+
+CASES = {case.name: case for case in MODELS}
+
+
+def test_provenance_reaches_through_our_samplers():
+    """A discrete draw that parametrizes an implicit sampler is among its causes."""
+
+    def model():
+        c = pyro.sample("c", dist.Bernoulli(0.5))
+        z = pyro.sample("z", distributions.Kumaraswamy(1.0 + c, 2.0))
+        y = pyro.sample("y", distributions.VonMises(z, 1.0 + c))
+        pyro.sample("x", dist.Normal(y, 1.0), obs=torch.tensor(0.4))
+
+    def guide():
+        c = pyro.sample("c", dist.Bernoulli(logits=pyro.param("l", torch.tensor(0.2))))
+        pyro.sample("z", distributions.Kumaraswamy(2.0 + c, 1.5))
+        pyro.sample("y", distributions.VonMises(0.0, 2.0 + c))
+
+    with_provenance, by_plate = [], []
+    for dependency, found in (("provenance", with_provenance), ("plate", by_plate)):
+        loss = TraceSwitch_ELBO(dependency=dependency)
+        pyro.set_rng_seed(0)
+        pyro.clear_param_store()
+        loss.loss_and_grads(model, guide)
+        found.append(dict(pyro.get_param_store().named_parameters())["l"].grad)
+    assert torch.allclose(with_provenance[0], by_plate[0])  # everything depends on c
+
+
+def test_provenance_has_less_variance_than_plates():
+    case = CASES["chain"]
+    guide = case.guide(case.model)
+
+    def variance(dependency):
+        pyro.set_rng_seed(0)
+        pyro.clear_param_store()
+        loss = TraceSwitch_ELBO(dependency=dependency)
+        draws = []
+        guide()
+        for _ in range(300):
+            parameter = dict(pyro.get_param_store().named_parameters())["c"]
+            parameter.grad = None
+            loss.loss_and_grads(case.model, guide)
+            draws.append(parameter.grad.clone())
+        return torch.stack(draws).var()
+
+    assert variance("provenance") < 0.9 * variance("plate")
+
+
+ESCAPES = {
+    "bool": lambda z: bool(z),
+    "item": lambda z: z.item(),
+    "int": lambda z: int(z),
+    "float": lambda z: float(z),
+    "tolist": lambda z: z.tolist(),
+    "numpy": lambda z: z.numpy(),
+    "index": lambda z: [1, 2][z.long()],
+    "range": lambda z: len(range(z.long())),
+    "contains": lambda z: 1 in z.reshape(1),
+    "format": lambda z: f"{z:.1f}",
+    "equal": lambda z: torch.equal(z, torch.ones(())),
+    "nonzero": lambda z: len(z.reshape(1).nonzero()),
+    "after arithmetic": lambda z: (2 * z + 1 > 2).item(),
+    "max": lambda z: max(z, torch.zeros(())).item(),
+}
+
+
+@pytest.mark.parametrize("escape", ESCAPES.values(), ids=list(ESCAPES))
+def test_a_value_that_leaves_torch_is_noticed(escape):
+    tracker = TrackScoreSites()
+    with tracker:
+        z = pyro.sample("z", dist.Bernoulli(0.5))
+        assert not tracker.escaped
+        escape(z)
+    assert {draw.name for draw in tracker.escaped} == {"z"}
+
+
+CARRIERS = {
+    "stack": lambda z: torch.stack([z, torch.ones(())]),
+    "cat": lambda z: torch.cat([z.reshape(1), torch.ones(1)]),
+    "where": lambda z: torch.where(z > 0, 1.0, 2.0),
+    "indexing": lambda z: torch.arange(2.0)[z.long()],
+    "einsum": lambda z: torch.einsum("i,i->", z.reshape(1), torch.ones(1)),
+    "linear": lambda z: torch.nn.Linear(1, 1).double()(z.reshape(1)),
+    "embedding": lambda z: torch.nn.Embedding(2, 3)(z.long()),
+    "split": lambda z: torch.stack([z, z]).split(1)[1],
+    "detach": lambda z: z.detach(),
+    "keyword": lambda z: torch.add(input=torch.ones(()), other=z),
+    "in place": lambda z: torch.zeros(2).double().index_fill(0, z.long(), 1.0),
+}
+
+
+@pytest.mark.parametrize("carry", CARRIERS.values(), ids=list(CARRIERS))
+def test_operations_carry_the_draw_along(carry):
+    with TrackScoreSites():
+        z = pyro.sample("z", dist.Bernoulli(0.5))
+    names = {draw.name for draw in get_provenance(carry(z))}
+    assert "z" in names
+
+
+def test_validation_is_not_an_escape():
+    tracker = TrackScoreSites()
+    with tracker, pyro.validation_enabled(True):
+        z = pyro.sample("z", dist.Bernoulli(0.5))
+        pyro.sample("x", dist.Normal(z, 1.0 + z))
+    assert not tracker.escaped
