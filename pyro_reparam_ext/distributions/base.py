@@ -41,6 +41,15 @@ class ReparameterizedDistribution(TorchDistribution):
     arg_constraints: ClassVar[Mapping[str, Any]]
     has_rsample: bool = True
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in cls.__dict__.get("arg_constraints", {}):
+            if hasattr(TorchDistribution, name):
+                raise TypeError(
+                    f"{cls.__name__}: a parameter may not be called {name!r}, which "
+                    "every distribution has for something else. Choose another name."
+                )
+
     def __init__(
         self,
         *,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.distributions import constraints
 
 from pyro_reparam_ext.distributions import TransportDistribution
 from pyro_reparam_ext.testing import (
@@ -128,3 +129,10 @@ def test_unknown_law_is_refused() -> None:
 def test_every_law_is_one_sentence() -> None:
     for law in DISTRIBUTION_LAWS:
         assert (law.statement.__doc__ or "").strip().split("\n")[0].endswith(".")
+
+
+def test_a_parameter_that_hides_a_method_is_refused() -> None:
+    with pytest.raises(TypeError, match="may not be called 'shape'"):
+
+        class Hiding(TransportDistribution):
+            arg_constraints = {"shape": constraints.positive}  # noqa: RUF012
