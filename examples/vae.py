@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A variational autoencoder whose gradient estimator is a flag.
+"""A variational autoencoder whose gradient estimator is a flag
+============================================================
 
 What does the reparameterization trick buy? This script trains one network on
 handwritten digits and lets you choose how the gradient through the latent variable is
@@ -10,7 +11,7 @@ estimated. The model, the guide and the training loop are plain Pyro; the switch
 
 A pixel of these digits counts the inked dots in a block of 16, so the binomial is a
 probability of what was measured. (Bernoulli on grey values in [0, 1], often seen, is
-not one.) With one dot per pixel it is the Bernoulli of binarized MNIST.
+not one.) With one dot per pixel it is the Bernoulli of binarized MNIST. To run it::
 
     python examples/vae.py                            # pathwise, about 20 s
     python examples/vae.py --estimator rloo           # any name the switch knows
@@ -20,7 +21,7 @@ not one.) With one dot per pixel it is the Bernoulli of binarized MNIST.
 
 Expected: a test ELBO above -108 nats per image, against -250 for independent pixels,
 with pictures of it in ``out/vae``.
-"""
+"""  # noqa: D205, D415 (the title of a gallery page)
 
 import argparse
 import math

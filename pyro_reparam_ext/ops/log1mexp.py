@@ -14,7 +14,7 @@ def log1mexp(x: Tensor) -> Tensor:
     is at :math:`\log 2`, where both lose at most one bit. The gradient
     :math:`1/(e^x - 1)` is that of the branch taken.
 
-    Source: Mächler (2012), "Accurately computing log(1 - exp(-|a|))".
+    Source: Mächler (2012), "Accurately computing log(1 - exp(-\|a\|))".
 
     Example:
         >>> log1mexp(torch.tensor([1e-20, 50.0], dtype=torch.float64))
