@@ -107,6 +107,14 @@ def test_the_row_has_the_methods_of_the_class(case) -> None:
     assert cell.split(", ") == offered
 
 
+@pytest.mark.parametrize("name", sorted(concrete()))
+def test_the_row_has_the_arguments_of_the_class(name: str) -> None:
+    row = table(DOCS / "distributions.md", "class")[name]
+    arguments = list(inspect.signature(getattr(distributions, name)).parameters)
+    assert re.findall(r"`(\w+)`", row["parameters"]) == arguments[:-1]
+    assert arguments[-1] == "validate_args"
+
+
 def offers_all(case, names: list[str]) -> bool:
     return all(offers(case, name) for name in names)
 
