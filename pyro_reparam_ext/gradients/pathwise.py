@@ -21,9 +21,9 @@ class Pathwise(GradientEstimator):
     :math:`\nabla_z f(z)\,\partial g_\theta(\epsilon)/\partial\theta` at
     :math:`z = g_\theta(\epsilon)`.
 
-    *Requires* a distribution with ``rsample``, and :math:`f` continuous and almost
-    everywhere differentiable in :math:`z`: a model that rounds, compares or indexes
-    by :math:`z` gets a wrong gradient.
+    *Requires* a distribution with ``rsample``, and :math:`f` continuous and piecewise
+    differentiable in :math:`z`: a model that rounds, compares or indexes by :math:`z`
+    gets a wrong gradient.
 
     *Cost* one evaluation a particle.
 

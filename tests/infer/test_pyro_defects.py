@@ -10,7 +10,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
-from pyro.infer import SVI, Trace_ELBO, TraceGraph_ELBO
+from pyro.infer import SVI, Trace_ELBO, TraceGraph_ELBO, TraceMeanField_ELBO
 
 from pyro_reparam_ext import TraceSwitch_ELBO, estimators
 from tests.cases import MODELS
@@ -49,6 +49,19 @@ def test_auxiliary_score_sites_enter_the_cost():
         TraceSwitch_ELBO("score", dependency="plate"),
         estimators({"u": "score"}),
     )
+    assert stock < WRONG
+    assert ours > RIGHT
+
+
+def test_score_sites_with_validation_off():
+    """D5: TraceMeanField_ELBO takes score sites for pathwise ones."""
+    with pyro.validation_enabled(False):
+        stock, ours = p_values(
+            "normal",
+            TraceMeanField_ELBO(),
+            TraceSwitch_ELBO("score"),
+            estimators({"z": "score"}),
+        )
     assert stock < WRONG
     assert ours > RIGHT
 
