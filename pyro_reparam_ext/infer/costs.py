@@ -54,9 +54,11 @@ class Costs:
     def of(self, site: Any) -> Tensor:
         """The detached cost of a guide site, right-aligned with its plates."""
         plates = plates_of(site)
+        # A factor stands for a draw made outside of Pyro: it may influence anything.
+        untracked = site["is_observed"]
         total: Tensor | None = None
         for (term_plates, names), term in self._groups.items():
-            if names is None or site["name"] in names:
+            if untracked or names is None or site["name"] in names:
                 summed = sum_to_plates(term, term_plates & plates)
                 total = summed if total is None else total + summed
         assert total is not None  # its own log q is among the terms

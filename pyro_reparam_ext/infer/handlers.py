@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pyro.poutine.messenger import Messenger
 from pyro.poutine.runtime import _PYRO_STACK
+from torch import nn
 
 from pyro_reparam_ext.gradients import GradientEstimator, name_of, resolve
 from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
@@ -19,6 +20,12 @@ class PolicyMessenger(Messenger):
         super().__init__()
         self.policy = policy
 
+    def __call__(self, fn: Any) -> Any:
+        """The program under the policy; a module stays a module."""
+        if isinstance(fn, nn.Module) and not isinstance(fn, Messenger):
+            return HandledModule(fn, super().__call__(fn))
+        return super().__call__(fn)
+
     def __enter__(self) -> Self:
         self.policy.start()
         return super().__enter__()
@@ -27,6 +34,19 @@ class PolicyMessenger(Messenger):
         super().__exit__(exc_type, exc_value, traceback)
         if exc_type is None:
             self.policy.check_all_matched()
+
+
+class HandledModule(nn.Module):
+    """A module that runs under a handler, its parameters and modules still its own."""
+
+    def __init__(self, module: nn.Module, handled: Callable[..., Any]) -> None:
+        super().__init__()
+        self.module = module
+        self._handled = handled
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the module under the handler."""
+        return self._handled(*args, **kwargs)
 
 
 class LossMessenger(PolicyMessenger):

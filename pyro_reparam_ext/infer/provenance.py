@@ -2,10 +2,11 @@
 """Which draws a term of the objective can depend on.
 
 Pyro's provenance tensors carry the names of the draws they were computed from through
-every torch operation. What they cannot follow is a value that leaves torch: after
-``if z > 0:`` or ``z.item()`` anything may depend on ``z``. Here such an escape is
-noticed, and every site from there on counts as depending on it. (``TraceGraph_ELBO``
-does not notice, and its gradient is biased for such programs.)
+every torch operation. What they cannot follow is a value that leaves torch or is
+written into another tensor: after ``if z > 0:``, ``z.item()`` or ``x[0] = z`` anything
+may depend on ``z``. Here such an escape is noticed, and every site from there on counts
+as depending on it. (``TraceGraph_ELBO`` does not notice, and its gradient is biased for
+such programs.) Not noticed is what ``torch.func`` transforms do with a draw.
 """
 
 from collections.abc import Iterable
@@ -47,6 +48,11 @@ _ESCAPES = frozenset(
         torch.unique,
     }
 )
+_AUGMENTED = frozenset(
+    f"__i{name}__"
+    for name in ("add", "and", "floordiv", "lshift", "matmul", "mod", "mul", "or")
+    + ("pow", "rshift", "sub", "truediv", "xor")
+)
 
 
 class _Draw:
@@ -72,7 +78,7 @@ class _TrackedTensor(ProvenanceTensor):
         result = func(*args, **(kwargs or {}))
         if func is torch._is_all_true:  # argument validation: it raises or does nothing
             return result
-        if func in _ESCAPES:
+        if func in _ESCAPES or _writes(func, kwargs):
             for draw in draws:
                 draw.tracker.escaped |= {draw}
         if type(result) is Tensor:
@@ -80,6 +86,17 @@ class _TrackedTensor(ProvenanceTensor):
         if isinstance(result, tuple | list):
             return tree_map_only(Tensor, lambda t: _track(t, draws), result)
         return result
+
+
+def _writes(func: Any, kwargs: Any) -> bool:
+    """Whether a call changes a tensor in place, and with it all that shares memory."""
+    name = getattr(func, "__name__", "")
+    return (
+        (name.endswith("_") and not name.endswith("__"))
+        or name == "__setitem__"
+        or name in _AUGMENTED
+        or bool(kwargs and "out" in kwargs)
+    )
 
 
 def _untracked(values: Iterable[Any]) -> tuple[list[Any], frozenset[_Draw]]:
@@ -129,4 +146,5 @@ class TrackScoreSites(Messenger):
 def influences(site: Any) -> frozenset[str]:
     """Names of the score sites that the log-probability of a traced site depends on."""
     draws = site["infer"]["_controlled_by"] | get_provenance(site["log_prob"])
+    draws = draws | get_provenance(site["value"])
     return frozenset(draw.name for draw in draws)

@@ -276,3 +276,29 @@ def test_errors(call, error, message, validate):
 def test_strings_and_instances_are_the_same():
     assert ScoreFunction("rloo") == ScoreFunction(LeaveOneOut())
     assert len({ScoreFunction("rloo"), ScoreFunction(LeaveOneOut())}) == 1
+
+
+class ModuleGuide(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.loc = torch.nn.Parameter(torch.tensor(0.2))
+
+    def forward(self):
+        w = pyro.sample("w", dist.Normal(self.loc, 1.0))
+        pyro.sample("z", dist.Normal(w, 1.0))
+
+
+@pytest.mark.parametrize(
+    "handle",
+    [
+        lambda guide: config_estimators(guide, default="score"),
+        lambda guide: estimators(guide, "score"),
+    ],
+    ids=["config_estimators", "estimators"],
+)
+def test_a_module_stays_a_module(handle):
+    handled = handle(ModuleGuide())
+    elbo = TraceSwitch_ELBO()
+    assert chosen(elbo, handled) == {"w": SCORE, "z": SCORE}
+    module = elbo(torch.nn.Module(), handled)
+    assert [name for name, _ in module.named_parameters()] == ["guide.module.loc"]

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a cost may depend on is found, however the draw gets there."""
 
+import operator
+import warnings
+
 import pyro
 import pyro.distributions as dist
 import pytest
@@ -73,6 +76,11 @@ ESCAPES = {
     "nonzero": lambda z: len(z.reshape(1).nonzero()),
     "after arithmetic": lambda z: (2 * z + 1 > 2).item(),
     "max": lambda z: max(z, torch.zeros(())).item(),
+    "setitem": lambda z: torch.zeros(2).__setitem__(0, z),
+    "copy_": lambda z: torch.zeros(()).copy_(z),
+    "add_": lambda z: torch.zeros(()).add_(z),
+    "augmented": lambda z: operator.iadd(torch.zeros(()), z),
+    "out": lambda z: torch.add(z, 1.0, out=torch.zeros(())),
 }
 
 
@@ -115,3 +123,40 @@ def test_validation_is_not_an_escape():
         z = pyro.sample("z", dist.Bernoulli(0.5))
         pyro.sample("x", dist.Normal(z, 1.0 + z))
     assert not tracker.escaped
+
+
+def test_a_draw_made_outside_of_pyro_answers_for_everything():
+    """A factor without rsample in the guide: the gradient is that of the draw."""
+    q = torch.tensor([0.2, 0.5, 0.3])
+    values = torch.tensor([0.0, 1.0, 2.0])
+
+    def log_joint(c):
+        return dist.Normal(values[c], 1.0).log_prob(torch.tensor(1.5))
+
+    def guide():
+        logits = pyro.param("logits", q.log())
+        c = int(torch.multinomial(logits.detach().softmax(0), 1))
+        pyro.factor("c", logits.log_softmax(0)[c], has_rsample=False)
+        chosen.append(c)
+
+    def model():
+        pyro.factor("x", log_joint(chosen[-1]))
+
+    chosen: list[int] = []
+    pyro.param("logits", q.log())
+    logits = q.log().requires_grad_()
+    log_q = logits.log_softmax(0)
+    loss = (log_q.exp() * (log_q - torch.stack([log_joint(c) for c in range(3)]))).sum()
+    (exact,) = torch.autograd.grad(loss, logits)
+    draws = []
+    elbo = TraceSwitch_ELBO()
+    parameter = dict(pyro.get_param_store().named_parameters())["logits"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the guide's factor is not in the model
+        for _ in range(3000):
+            parameter.grad = None
+            elbo.loss_and_grads(model, guide)
+            draws.append(parameter.grad.clone())
+    stacked = torch.stack(draws)
+    error = stacked.std(0) / len(draws) ** 0.5
+    assert ((stacked.mean(0) - exact).abs() < 5 * error).all()
