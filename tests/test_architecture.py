@@ -12,8 +12,8 @@ import pytest
 from torch.distributions import Distribution
 
 import pyro_reparam_ext
-from pyro_reparam_ext import distributions
-from tests.cases import DISTRIBUTIONS
+from pyro_reparam_ext import distributions, gradients
+from tests.cases import DISTRIBUTIONS, MODELS
 
 PACKAGE = Path(pyro_reparam_ext.__file__).parent
 ROOT = PACKAGE.parent
@@ -156,3 +156,16 @@ def test_import_changes_nothing() -> None:
         "matplotlib": False,
         "pytest": False,
     }
+
+
+def test_every_estimator_has_a_name_and_is_tried_on_models() -> None:
+    public = {
+        cls
+        for cls in (getattr(gradients, n) for n in gradients.__all__)
+        if inspect.isclass(cls)
+        and issubclass(cls, gradients.GradientEstimator)
+        and not inspect.isabstract(cls)
+    }
+    assert {type(e) for e in gradients.NAMED_ESTIMATORS.values()} == public
+    tried = {c.get("estimator") for m in MODELS for c in m.choices.values()}
+    assert set(gradients.NAMED_ESTIMATORS) <= tried

@@ -49,9 +49,21 @@ _ESCAPES = frozenset(
     }
 )
 _AUGMENTED = frozenset(
-    f"__i{name}__"
-    for name in ("add", "and", "floordiv", "lshift", "matmul", "mod", "mul", "or")
-    + ("pow", "rshift", "sub", "truediv", "xor")
+    [
+        "__iadd__",
+        "__iand__",
+        "__ifloordiv__",
+        "__ilshift__",
+        "__imatmul__",
+        "__imod__",
+        "__imul__",
+        "__ior__",
+        "__ipow__",
+        "__irshift__",
+        "__isub__",
+        "__itruediv__",
+        "__ixor__",
+    ]
 )
 
 
