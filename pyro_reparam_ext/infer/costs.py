@@ -30,8 +30,8 @@ class Costs:
     r"""The terms :math:`\log p - \log q` of one run, ready to be shared out.
 
     A site's cost is the sum of the terms it can influence, cell by cell in its own
-    plates. Which those are is, with ``dependency="plate"``, all terms in the same
-    plate cells; with ``"provenance"``, of these only what was computed from the draw.
+    plates: all terms in the same plate cells; of these, if draws were ``tracked``, only
+    what was computed from the draw.
     Terms of auxiliary guide sites count too. (``Trace_ELBO`` leaves them out, and its
     gradient is biased for auxiliary score sites.)
 
@@ -39,13 +39,13 @@ class Costs:
     graphs"; Ranganath, Gerrish and Blei (2014), §3.1.
     """
 
-    def __init__(self, model_trace: Any, guide_trace: Any, dependency: str) -> None:
+    def __init__(self, model_trace: Any, guide_trace: Any, tracked: bool) -> None:
         groups: dict[tuple[Plates, frozenset[str] | None], Tensor] = {}
         for trace, sign in ((model_trace, 1.0), (guide_trace, -1.0)):
             for site in trace.nodes.values():
                 if site["type"] != "sample":
                     continue
-                names = influences(site) if dependency == "provenance" else None
+                names = influences(site) if tracked else None
                 key = (plates_of(site), names)
                 term = sign * detach_provenance(site["log_prob"]).detach()
                 groups[key] = groups[key] + term if key in groups else term
@@ -54,8 +54,8 @@ class Costs:
     def of(self, site: Any) -> Tensor:
         """The detached cost of a guide site, right-aligned with its plates."""
         plates = plates_of(site)
-        # A factor stands for a draw made outside of Pyro: it may influence anything.
-        untracked = site["is_observed"]
+        # Factors, and draws with a path *and* a score term, may influence anything.
+        untracked = not site["infer"].get("_is_tracked", False)
         total: Tensor | None = None
         for (term_plates, names), term in self._groups.items():
             if untracked or names is None or site["name"] in names:

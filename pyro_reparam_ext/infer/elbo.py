@@ -21,7 +21,7 @@ from pyro_reparam_ext.infer.costs import Costs, plates_of, sum_to_plates
 from pyro_reparam_ext.infer.handlers import LossMessenger
 from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
 from pyro_reparam_ext.infer.provenance import TrackScoreSites
-from pyro_reparam_ext.infer.site import estimator_of
+from pyro_reparam_ext.infer.run import Run, baseline_of, samples
 from pyro_reparam_ext.infer.state import EstimatorState
 
 _DEPENDENCIES = ("provenance", "plate")
@@ -126,6 +126,7 @@ class TraceSwitch_ELBO(ELBO):
         self.dependency = dependency
         self.policy = Policy(estimator, sites, name)
         self.state = EstimatorState()
+        self._tracks = dependency == "provenance"
 
     def __call__(self, model: Any, guide: Any) -> "SwitchELBOModule":
         """A module whose forward is the differentiable loss, for torch optimizers."""
@@ -134,41 +135,60 @@ class TraceSwitch_ELBO(ELBO):
     def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
         """The negative ELBO, estimated without gradients; baselines do not learn."""
         with torch.no_grad():
-            runs = self._get_traces(model, guide, args, kwargs)
-            value = sum(_negative_elbo(*run) for run in runs) / self.num_particles
+            traces = self._get_traces(model, guide, args, kwargs)
+            value = sum(Run(m, g, tracked=False).negative_elbo() for m, g in traces)
+            value = value / self.num_particles
         return _checked(float(value))
 
     def differentiable_loss(
         self, model: Any, guide: Any, *args: Any, **kwargs: Any
     ) -> Tensor:
         """The negative ELBO as a tensor whose gradient is the estimate."""
-        value, surrogate = self._value_and_surrogate(model, guide, args, kwargs)
+        value: Any = 0.0
+        surrogate: Any = 0.0
+        for runs in self._independent_runs(model, guide, args, kwargs):
+            one_value, one_surrogate = self._value_and_surrogate(runs)
+            value, surrogate = value + one_value, surrogate + one_surrogate
         return value + (surrogate - surrogate.detach())
 
     def loss_and_grads(
         self, model: Any, guide: Any, *args: Any, **kwargs: Any
     ) -> float:
         """The negative ELBO; its gradient estimate is added to the parameters."""
-        value, surrogate = self._value_and_surrogate(model, guide, args, kwargs)
-        if surrogate.requires_grad:
-            surrogate.backward(retain_graph=self.retain_graph)
+        value: Any = 0.0
+        for runs in self._independent_runs(model, guide, args, kwargs):
+            one_value, surrogate = self._value_and_surrogate(runs)
+            if surrogate.requires_grad:  # now, so that one graph is held at a time
+                surrogate.backward(retain_graph=self.retain_graph)
+            value = value + one_value
         return _checked(value.item())
 
-    def _value_and_surrogate(
+    def _independent_runs(
         self, model: Any, guide: Any, args: Any, kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        runs = list(self._get_traces(model, guide, args, kwargs))
-        surrogate = sum(_pathwise_surrogate(*run) for run in runs)
+    ) -> Iterator[list[Run]]:
+        """The runs of a step, those together whose baselines are shared."""
+        together: list[Run] = []
+        for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
+            run = Run(model_trace, guide_trace, self._tracked)
+            if any(baseline_of(site) is not None for _, site in samples(guide_trace)):
+                together.append(run)
+            else:
+                yield [run]
+        if together:
+            yield together
+
+    def _value_and_surrogate(self, runs: list[Run]) -> tuple[Tensor, Tensor]:
+        surrogate = sum(run.pathwise_surrogate() for run in runs)
         score_sites: dict[str, list[tuple[Any, Tensor]]] = defaultdict(list)
-        for model_trace, guide_trace in runs:
+        for run in runs:
             costs = None
-            for name, site in _samples(guide_trace):
+            for name, site in samples(run.guide):
                 if isinstance(site["score_parts"].score_function, Tensor):
-                    costs = costs or Costs(model_trace, guide_trace, self.dependency)
+                    costs = costs or Costs(run.model, run.guide, run.tracked)
                     score_sites[name].append((site, costs.of(site)))
         for name, draws in score_sites.items():
             surrogate = surrogate - self._score_surrogate(name, draws)
-        value = sum(_negative_elbo(*run) for run in runs)
+        value = sum(run.negative_elbo() for run in runs)
         particles = self.num_particles
         value, surrogate = torch.as_tensor(value), torch.as_tensor(surrogate)
         return value.detach() / particles, surrogate / particles
@@ -176,9 +196,9 @@ class TraceSwitch_ELBO(ELBO):
     def _score_surrogate(self, name: str, draws: list[tuple[Any, Tensor]]) -> Tensor:
         """The surrogate of one score site, over the runs that drew it."""
         sites, costs = zip(*draws, strict=True)
-        estimator = estimator_of(sites[0]["fn"])
-        if estimator is not None and isinstance(estimator.baseline, Baseline):
-            costs = self._subtract_baseline(name, estimator.baseline, costs)
+        baseline = baseline_of(sites[0])
+        if baseline is not None:
+            costs = self._subtract_baseline(name, baseline, costs)
         total: Any = 0.0
         for site, cost in zip(sites, costs, strict=True):
             score = detach_provenance(site["score_parts"].score_function)
@@ -205,8 +225,10 @@ class TraceSwitch_ELBO(ELBO):
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         """One run of the guide, and of the model against it."""
-        tracked = self.dependency == "provenance"
-        with TrackScoreSites() if tracked else nullcontext():
+        # A guide that drew no score site in its last run is trusted not to do so: it
+        # is not watched, which costs time. If it does, its plates decide for once.
+        self._tracked = self._tracks
+        with TrackScoreSites() if self._tracked else nullcontext():
             model_trace, guide_trace = get_importance_trace(
                 "flat",
                 self.max_plate_nesting,
@@ -215,6 +237,10 @@ class TraceSwitch_ELBO(ELBO):
                 args,
                 kwargs,
             )
+        self._tracks = self.dependency == "provenance" and any(
+            isinstance(site["score_parts"].score_function, Tensor)
+            for _, site in samples(guide_trace)
+        )
         if is_validation_enabled():
             check_if_enumerated(guide_trace)
         return model_trace, guide_trace
@@ -238,35 +264,6 @@ class SwitchELBOModule(ELBOModule):
     def __init__(self, model: Any, guide: Any, elbo: TraceSwitch_ELBO) -> None:
         super().__init__(model, guide, elbo)
         self.estimator_state = elbo.state
-
-
-def _samples(trace: Any) -> Iterator[tuple[str, Any]]:
-    """The sample sites of a trace."""
-    for name, site in trace.nodes.items():
-        if site["type"] == "sample":
-            yield name, site
-
-
-def _negative_elbo(model_trace: Any, guide_trace: Any) -> Any:
-    r""":math:`\log q - \log p`, scaled and masked."""
-    value: Any = 0.0
-    for _, site in _samples(model_trace):
-        value = value - detach_provenance(site["log_prob_sum"])
-    for _, site in _samples(guide_trace):
-        value = value + detach_provenance(site["log_prob_sum"])
-    return value
-
-
-def _pathwise_surrogate(model_trace: Any, guide_trace: Any) -> Any:
-    """As the negative ELBO, but with the entropy terms that the estimators chose."""
-    surrogate: Any = 0.0
-    for _, site in _samples(model_trace):
-        surrogate = surrogate - detach_provenance(site["log_prob_sum"])
-    for _, site in _samples(guide_trace):
-        entropy_term = site["score_parts"].entropy_term
-        if isinstance(entropy_term, Tensor):
-            surrogate = surrogate + detach_provenance(entropy_term).sum()
-    return surrogate
 
 
 def _checked(loss: float) -> float:

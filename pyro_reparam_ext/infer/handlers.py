@@ -5,12 +5,13 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from pyro.poutine.messenger import Messenger
+from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import nn
 
 from pyro_reparam_ext.gradients import GradientEstimator, name_of, resolve
 from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
-from pyro_reparam_ext.infer.site import is_latent, plain, switch
+from pyro_reparam_ext.infer.site import estimator_of, is_latent, plain, switch
 
 
 class PolicyMessenger(Messenger):
@@ -32,8 +33,15 @@ class PolicyMessenger(Messenger):
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         super().__exit__(exc_type, exc_value, traceback)
-        if exc_type is None:
+        if exc_type is None and self.policy.has_seen_sites:
             self.policy.check_all_matched()
+
+    def choose(self, msg: Any) -> tuple[bool, GradientEstimator | None]:
+        """Whether the policy decides about a site, and its estimator."""
+        named, estimator = self.policy.by_name(msg)
+        if not named:
+            estimator = self.policy.by_default(msg)
+        return named or estimator is not None, estimator
 
 
 class HandledModule(nn.Module):
@@ -65,7 +73,10 @@ class LossMessenger(PolicyMessenger):
         if not is_latent(msg):
             return
         named, estimator = self.policy.by_name(msg)
-        if "_estimator" in msg["infer"]:  # a context within the guide has decided
+        for context in reversed(_PYRO_STACK):  # around the loss; its turn is after this
+            if isinstance(context, ContextMessenger):
+                context.decide(msg)
+        if "_estimator" in msg["infer"]:
             estimator = msg["infer"]["_estimator"]
         elif not named:
             estimator = annotation(msg)
@@ -73,20 +84,28 @@ class LossMessenger(PolicyMessenger):
                 estimator = self.policy.by_default(msg)
         pair(msg, estimator)
 
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        super().__exit__(exc_type, exc_value, traceback)
+        if exc_type is None:  # here the program has run, whatever it drew
+            self.policy.check_all_matched()
+
 
 class ContextMessenger(PolicyMessenger):
     """Switches sites for whatever loss runs inside."""
 
-    def _pyro_sample(self, msg: Any) -> None:
-        if not is_latent(msg) or "_estimator" in msg["infer"]:
-            return
-        named, estimator = self.policy.by_name(msg)
-        if not named:
-            estimator = self.policy.by_default(msg)
-            if estimator is None:
-                return
+    def decide(self, msg: Any) -> bool:
+        """Decide about a site unless a context farther in has; whether this one did."""
+        decided, estimator = self.choose(msg)
+        if not decided or "_estimator" in msg["infer"]:
+            return False
         msg["infer"]["_estimator"] = estimator
-        pair(msg, estimator)
+        return True
+
+    def _pyro_sample(self, msg: Any) -> None:
+        # What only the model draws has no score term anywhere: it stays as it is.
+        in_model = any(isinstance(m, ReplayMessenger) for m in _PYRO_STACK)
+        if is_latent(msg) and not in_model and self.decide(msg):
+            pair(msg, msg["infer"]["_estimator"])
 
 
 class AnnotationMessenger(PolicyMessenger):
@@ -95,9 +114,7 @@ class AnnotationMessenger(PolicyMessenger):
     def _pyro_sample(self, msg: Any) -> None:
         if not is_latent(msg):
             return
-        named, estimator = self.policy.by_name(msg)
-        if not named:
-            estimator = self.policy.by_default(msg)
+        _, estimator = self.choose(msg)
         if estimator is not None:
             msg["infer"].setdefault("estimator", estimator)
 
@@ -111,6 +128,8 @@ def annotation(msg: Any) -> GradientEstimator | None:
 def pair(msg: Any, estimator: GradientEstimator | None) -> None:
     """Switch the site of ``msg`` to ``estimator`` if the two go together."""
     if estimator is None:
+        if estimator_of(msg["fn"]) is not None:
+            msg["fn"] = plain(msg["fn"])
         return
     losses = [m for m in _PYRO_STACK if isinstance(m, LossMessenger)]
     particles = losses[-1].num_particles if losses else None

@@ -54,7 +54,7 @@ class Policy:
         if isinstance(innermost(msg["fn"]), Delta):
             self._points[msg["name"]] = None
             return False, None
-        self._seen[msg["name"]] = None
+        self._seen[names[0]] = None
         found = False
         choice: Any = None
         keys = sorted(self.sites, key=lambda key: key not in names)  # stable
@@ -77,10 +77,15 @@ class Policy:
         """Begin a run of the guide."""
         self._seen, self._points = {}, {}
 
+    @property
+    def has_seen_sites(self) -> bool:
+        """Whether this run drew anything."""
+        return bool(self._seen or self._points)
+
     def check_all_matched(self) -> None:
         """Raise if a key has matched no site in this run or an earlier one."""
         missing = [key for key in self.sites if key not in self._matched]
-        if not missing or not (self._seen or self._points):
+        if not missing:
             return
         key = missing[0]
         guide_sites = ", ".join(map(repr, self._seen)) or "none"

@@ -6,16 +6,18 @@ every torch operation. What they cannot follow is a value that leaves torch or i
 written into another tensor: after ``if z > 0:``, ``z.item()`` or ``x[0] = z`` anything
 may depend on ``z``. Here such an escape is noticed, and every site from there on counts
 as depending on it. (``TraceGraph_ELBO`` does not notice, and its gradient is biased for
-such programs.) Not noticed is what ``torch.func`` transforms do with a draw.
+such programs.) Values that enter a ``torch.func`` transform count as escaped too.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 import torch
 from pyro.ops.provenance import ProvenanceTensor, extract_provenance, get_provenance
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
+from torch.distributions import Distribution, Transform
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
 from pyro_reparam_ext.infer.site import is_latent
@@ -39,6 +41,12 @@ _ESCAPES = frozenset(
         Tensor.nonzero,
         Tensor.masked_select,
         Tensor.unique,
+        Tensor.argwhere,
+        Tensor.bincount,
+        Tensor.is_nonzero,
+        Tensor.repeat_interleave,
+        Tensor.unique_consecutive,
+        Tensor.__dlpack__,
         torch.is_nonzero,
         torch.equal,
         torch.allclose,
@@ -46,6 +54,32 @@ _ESCAPES = frozenset(
         torch.argwhere,
         torch.masked_select,
         torch.unique,
+        torch.unique_consecutive,
+        torch.bincount,
+        torch.repeat_interleave,
+        torch.utils.dlpack.from_dlpack,
+        torch.nn.functional.one_hot,
+    }
+)
+# Calls that read arguments without telling them: seen by a mode only.
+_READERS = frozenset(
+    {
+        torch.tensor,
+        torch.full,
+        torch.full_like,
+        torch.arange,
+        torch.linspace,
+        torch.zeros,
+        torch.ones,
+        torch.empty,
+        torch.rand,
+        torch.randn,
+        torch.eye,
+        Tensor.new_full,
+        Tensor.new_tensor,
+        Tensor.new_zeros,
+        Tensor.new_ones,
+        Tensor.new_empty,
     }
 )
 _AUGMENTED = frozenset(
@@ -82,6 +116,7 @@ class _TrackedTensor(ProvenanceTensor):
     def __torch_function__(
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
+        escapes = func in _ESCAPES or _writes(func, kwargs) or _has_shape_of(func, args)
         args, draws = _untracked(args)
         if kwargs:
             plain_values, more_draws = _untracked(kwargs.values())
@@ -90,14 +125,18 @@ class _TrackedTensor(ProvenanceTensor):
         result = func(*args, **(kwargs or {}))
         if func is torch._is_all_true:  # argument validation: it raises or does nothing
             return result
-        if func in _ESCAPES or _writes(func, kwargs):
-            for draw in draws:
-                draw.tracker.escaped |= {draw}
+        if escapes:
+            _escape(draws)
         if type(result) is Tensor:
             return _TrackedTensor(result, draws)
         if isinstance(result, tuple | list):
             return tree_map_only(Tensor, lambda t: _track(t, draws), result)
         return result
+
+
+def _escape(draws: frozenset[_Draw]) -> None:
+    for draw in draws:
+        draw.tracker.escaped |= {draw}
 
 
 def _writes(func: Any, kwargs: Any) -> bool:
@@ -111,8 +150,17 @@ def _writes(func: Any, kwargs: Any) -> bool:
     )
 
 
+def _has_shape_of(func: Any, args: Any) -> bool:
+    """Whether the shape of the result depends on the content of a mask."""
+    if func is Tensor.__getitem__:
+        index = args[1] if isinstance(args[1], tuple) else (args[1],)
+        masks = (torch.bool, torch.uint8)
+        return any(isinstance(i, Tensor) and i.dtype in masks for i in index)
+    return (func is torch.where or func is Tensor.where) and len(args) == 1
+
+
 def _untracked(values: Iterable[Any]) -> tuple[list[Any], frozenset[_Draw]]:
-    """The values without provenance, and their provenance.
+    """The values without provenance, and the draws of this run among their provenance.
 
     On the path of every operation, hence the shortcut for plain tensors and numbers.
     """
@@ -126,6 +174,9 @@ def _untracked(values: Iterable[Any]) -> tuple[list[Any], frozenset[_Draw]]:
             value, more = extract_provenance(value)
             draws = draws | more
         plain.append(value)
+    if any(draw.tracker.is_over for draw in draws):
+        # a value kept from an earlier run is a constant of this one
+        draws = frozenset(draw for draw in draws if not draw.tracker.is_over)
     return plain, draws
 
 
@@ -134,15 +185,50 @@ def _track(tensor: Tensor, draws: frozenset[_Draw]) -> Tensor:
     return _TrackedTensor(plain, known | draws)
 
 
-class TrackScoreSites(Messenger):
-    """Tracks, for each site of a run, the score-function draws it may depend on.
+class _WatchReaders(TorchFunctionMode):
+    """Notices what tracked tensors are not told of."""
 
-    Costs next to nothing until the first draw that is not reparameterized.
-    """
+    def __init__(self, tracker: "TrackScoreSites") -> None:
+        super().__init__()
+        self.tracker = tracker
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if self.tracker.drawn:
+            if func in _READERS:
+                _escape(_untracked([args, kwargs or {}])[1])
+            elif _in_transform():  # inside of it nothing is tracked
+                _escape(self.tracker.drawn)
+        return func(*args, **(kwargs or {}))
+
+
+def _in_transform() -> bool:
+    """Whether a ``torch.func`` transform is under way."""
+    functorch = getattr(torch._C, "_functorch", None)
+    peek = getattr(functorch, "peek_interpreter_stack", lambda: None)
+    return peek() is not None
+
+
+class TrackScoreSites(Messenger):
+    """Tracks, for each site of a run, the score-function draws it may depend on."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.drawn: frozenset[_Draw] = frozenset()
         self.escaped: frozenset[_Draw] = frozenset()
+        self.is_over = False
+        self._watch = _WatchReaders(self)
+
+    def __enter__(self) -> Self:
+        # From the start: modes are left in the order in which they were entered.
+        self._watch.__enter__()
+        return super().__enter__()
+
+    def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
+        super().__exit__(exc_type, exc_value, traceback)
+        self._watch.__exit__(exc_type, exc_value, traceback)
+        self.is_over = True
 
     def _pyro_sample(self, msg: Any) -> None:
         # Known only before the draw: replayed and observed values are not fresh.
@@ -151,12 +237,30 @@ class TrackScoreSites(Messenger):
 
     def _pyro_post_sample(self, msg: Any) -> None:
         if msg["infer"]["_is_drawn"] and not msg["fn"].has_rsample:
-            draw = _Draw(msg["name"], self)
-            msg["value"] = _track(msg["value"], frozenset({draw}))
+            draw = frozenset({_Draw(msg["name"], self)})
+            self.drawn |= draw
+            msg["value"] = _track(msg["value"], draw)
+            msg["infer"]["_is_tracked"] = True
 
 
 def influences(site: Any) -> frozenset[str]:
-    """Names of the score sites that the log-probability of a traced site depends on."""
+    """Names of the score sites that the log-probability of a traced site depends on.
+
+    What a density computes outside of torch still depends on value and parameters.
+    """
     draws = site["infer"]["_controlled_by"] | get_provenance(site["log_prob"])
-    draws = draws | get_provenance(site["value"])
+    draws = draws | get_provenance(site["value"]) | _held_by(site["fn"])
     return frozenset(draw.name for draw in draws)
+
+
+def _held_by(fn: Any, seen: frozenset[int] = frozenset()) -> frozenset[_Draw]:
+    """The provenance of all that a distribution or transform holds."""
+    draws: frozenset[_Draw] = frozenset()
+    seen = seen | {id(fn)}  # a transform and its inverse hold each other
+    for held in vars(fn).values():
+        for part in held if isinstance(held, tuple | list) else (held,):
+            if isinstance(part, Distribution | Transform) and id(part) not in seen:
+                draws = draws | _held_by(part, seen)
+            elif isinstance(part, ProvenanceTensor):
+                draws = draws | part._provenance
+    return draws

@@ -43,13 +43,19 @@ def estimator_of(fn: Any) -> GradientEstimator | None:
     return getattr(type(fn), "_switched_to", None)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def _switched_class(cls: Any, estimator: GradientEstimator) -> Any:
+    def unswitched(self: Any) -> Any:
+        # the same state, not a copy: some samplers leave notes there for score_parts
+        view = cls.__new__(cls)
+        view.__dict__ = self.__dict__
+        return view
+
     def call(self: Any, sample_shape: torch.Size = torch.Size()) -> Tensor:  # noqa: B008
-        return estimator.draw(plain(self), sample_shape)
+        return estimator.draw(unswitched(self), sample_shape)
 
     def score_parts(self: Any, value: Tensor, *args: Any, **kwargs: Any) -> ScoreParts:
-        return estimator.score_parts(plain(self), value, *args, **kwargs)
+        return estimator.score_parts(unswitched(self), value, *args, **kwargs)
 
     def reduce(self: Any, protocol: Any) -> Any:
         return _restore, (cls, estimator, self.__dict__.copy())

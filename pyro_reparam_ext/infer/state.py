@@ -2,6 +2,7 @@
 """What estimators remember between steps."""
 
 from typing import Any
+from urllib.parse import quote, unquote
 
 from torch import nn
 
@@ -21,7 +22,8 @@ class EstimatorState(nn.Module):
 
     def of(self, site: str) -> SiteState:
         """The state of a site, empty at first."""
-        key = site.replace(".", "/")  # module names have no dots; site names may
+        # a site may be called "type" or "a.b", a module may not
+        key = "@" + quote(site, safe="").replace(".", "%2E")
         if key not in self.sites:
             self.sites[key] = SiteState()
         state = self.sites[key]
@@ -31,9 +33,10 @@ class EstimatorState(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        start = f"{prefix}sites."
+        self.sites = nn.ModuleDict()  # what is not in the state_dict starts afresh
+        start = f"{prefix}sites.@"
         for key, value in state_dict.items():
-            if key.startswith(start):
-                site, name = key.removeprefix(start).rsplit(".", 1)
-                self.of(site).scalar(name, value)
+            site, _, name = key.removeprefix(start).partition(".")
+            if key.startswith(start) and name:
+                self.of(unquote(site)).scalar(name, value)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

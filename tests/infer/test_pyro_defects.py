@@ -206,7 +206,7 @@ def test_a_shorter_last_minibatch():
     loss = TraceSwitch_ELBO()
     step(loss, {"estimator": "ema"})
     assert set(pyro.get_param_store()) == {"logits"}
-    assert set(loss.state.state_dict()) == {"sites.z.mean", "sites.z.weight"}
+    assert set(loss.state.state_dict()) == {"sites.@z.mean", "sites.@z.weight"}
 
 
 def test_a_baseline_is_never_ignored():

@@ -107,7 +107,7 @@ def test_a_saved_module_goes_on_bit_for_bit():
     optimizer = torch.optim.SGD(first.parameters(), lr=0.01)
     train(first, optimizer, epochs=2)
     saved = copy.deepcopy(first.state_dict())
-    assert "estimator_state.sites.c.mean" in saved
+    assert "estimator_state.sites.@c.mean" in saved
     second = make_module(sites={"c": "ema"})
     second.load_state_dict(saved)
     results = []
@@ -141,7 +141,7 @@ def test_state_moves_with_the_module():
     module = make_module(sites={"c": "ema"})
     module(batches()[0])
     module.float()
-    assert module.estimator_state.state_dict()["sites.c.mean"].dtype == torch.float32
+    assert module.estimator_state.state_dict()["sites.@c.mean"].dtype == torch.float32
 
 
 def test_site_names_with_dots_have_state():
@@ -149,7 +149,7 @@ def test_site_names_with_dots_have_state():
     loss.state.of("a.b").scalar("mean", torch.tensor(2.0))
     fresh = TraceSwitch_ELBO()
     fresh.state.load_state_dict(loss.state.state_dict())
-    assert set(fresh.state.state_dict()) == {"sites.a/b.mean"}
+    assert set(fresh.state.state_dict()) == {"sites.@a%2Eb.mean"}
 
 
 @pytest.mark.parametrize("estimator", list(NAMED_ESTIMATORS))

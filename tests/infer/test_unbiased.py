@@ -9,8 +9,11 @@ detect the relative bias stated.
 import pyro
 import pytest
 import torch
+from pyro.distributions.score_parts import ScoreParts
 from scipy import stats
 
+from pyro_reparam_ext.gradients import LeaveOneOut, ScoreFunction
+from pyro_reparam_ext.infer.run import Run
 from tests.cases import MODELS
 from tests.infer.gradients_of import Estimate, estimate, exact, prepare, switch_loss
 
@@ -67,8 +70,6 @@ def test_a_wrong_leave_one_out_denominator_is_caught(monkeypatch):
 
     Including the draw itself is what biases; both are tried, and only the second fails.
     """
-    from pyro_reparam_ext.gradients import LeaveOneOut
-
     case = next(case for case in MODELS if case.name == "normal")
     guide = prepare(case)
     _, truth = exact(case, guide)
@@ -89,40 +90,32 @@ def test_a_wrong_leave_one_out_denominator_is_caught(monkeypatch):
     assert significance_with(including_itself) < FAILURE_PROBABILITY
 
 
-@pytest.mark.parametrize("mistake", ["dropped entropy", "cost with graph", "no score"])
+def no_score(self, fn, value):
+    return ScoreParts(fn.log_prob(value), 0, 0)
+
+
+def doubled_score(self, fn, value):
+    return ScoreParts(fn.log_prob(value), 2 * fn.log_prob(value), 0)
+
+
+def no_entropy(self):
+    return -self.model.log_prob_sum()
+
+
+MISTAKES = {
+    "no score": ("score", ScoreFunction, "score_parts", no_score),
+    "doubled score": ("score", ScoreFunction, "score_parts", doubled_score),
+    "no entropy": ("pathwise", Run, "pathwise_surrogate", no_entropy),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
 def test_planted_mistakes_are_caught(monkeypatch, mistake):
-    from pyro.distributions.score_parts import ScoreParts
-
-    from pyro_reparam_ext.gradients import Pathwise, ScoreFunction
-    from pyro_reparam_ext.infer import elbo
-
-    label = "score"
-    if mistake == "no score":
-        monkeypatch.setattr(
-            ScoreFunction,
-            "score_parts",
-            lambda self, fn, value: ScoreParts(fn.log_prob(value), 0, 0),
-        )
-    elif mistake == "dropped entropy":
-        label = "pathwise"
-        monkeypatch.setattr(
-            elbo,
-            "_pathwise_surrogate",
-            lambda model, guide: -model.log_prob_sum(),
-        )
-    else:
-        monkeypatch.setattr(
-            ScoreFunction,
-            "score_parts",
-            lambda self, fn, value: ScoreParts(
-                fn.log_prob(value), 2 * fn.log_prob(value), 0
-            ),
-        )
-    assert Pathwise is not None
+    estimator, owner, method, wrong = MISTAKES[mistake]
+    monkeypatch.setattr(owner, method, wrong)
     case = next(case for case in MODELS if case.name == "normal")
     guide = prepare(case)
     _, truth = exact(case, guide)
     pyro.set_rng_seed(0)
-    loss = switch_loss(case, estimator=label)
-    result = estimate(case, guide, loss, 30, 2000)
+    result = estimate(case, guide, switch_loss(case, estimator=estimator), 30, 2000)
     assert significance(result, truth, 30) < FAILURE_PROBABILITY
