@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import torch
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import Distribution, constraints
+from torch.distributions import Distribution, biject_to, constraints
 
 Parameter = Tensor | float
 
@@ -107,11 +107,17 @@ class ReparameterizedDistribution(TorchDistribution):
 
         Outside the support: an error with validation on, else :math:`-\infty`.
         """
+        support: Any = self.support
         if self._validate_args:
             self._validate_sample(value)
             return self.log_density(value)
-        inside = self.support.check(value)
-        return torch.where(inside, self.log_density(value), -math.inf)
+        if support is constraints.real:
+            return self.log_density(value)
+        inside = support.check(value) | value.isnan()
+        with torch.no_grad():  # no gradient from where it is not wanted
+            interior = biject_to(support)(torch.zeros_like(value))
+        log_density = self.log_density(torch.where(inside, value, interior))
+        return torch.where(inside, log_density, -math.inf)
 
 
 def _as_tensors(owner: str, parameters: Mapping[str, Parameter]) -> dict[str, Tensor]:
@@ -167,8 +173,11 @@ def _broadcast(
             f"{n} has shape {tuple(t.shape)}" for n, t in tensors.items()
         )
         raise ValueError(f"{owner}: parameters do not broadcast: {shapes}.") from None
+    shapes_of = {n: batch_shape + t.shape[split[n] :] for n, t in tensors.items()}
     return batch_shape, {
-        n: t.expand(batch_shape + t.shape[split[n] :]) for n, t in tensors.items()
+        # what fits is kept as it is: a leaf stays a leaf, for deepcopy
+        n: t if t.shape == shapes_of[n] else t.expand(shapes_of[n])
+        for n, t in tensors.items()
     }
 
 

@@ -164,7 +164,7 @@ class GeneralizedPareto(TransportDistribution):
     def _quantile(self, eps: Tensor) -> Tensor:
         loc, scale, shape = (p.double() for p in self.parameters.values())
         growth = shape * eps.double()
-        representable = growth < _LOG_MAX
+        representable = ~(growth >= _LOG_MAX)  # NaN is passed on
         y = eps * expm1_ratio(torch.where(representable, growth, 0.0))
         largest = torch.finfo(self.loc.dtype).max
         value = (loc + scale * y).clamp(max=largest)

@@ -134,7 +134,7 @@ class InverseGaussian(ImplicitDistribution):
         a, b = root * ((z - mean) / mean), root * ((z + mean) / mean)
         density = torch.exp(-0.5 * a.square()) / math.sqrt(2 * math.pi)
         cdf = 0.5 * torch.special.erfc(-a * math.sqrt(0.5)) + density * mills_ratio(b)
-        return cdf.clamp(max=1).to(value.dtype)
+        return cdf.clamp(max=1).to(self.loc.dtype)
 
     @property
     def mean(self) -> Tensor:

@@ -98,7 +98,8 @@ class Kumaraswamy(TransportDistribution):
     def log_density(self, value: Tensor) -> Tensor:
         """Both powers in logs."""
         a, b = self.concentration1.double(), self.concentration0.double()
-        powers = (a - 1) * value.double().log() + (b - 1) * self._log_rest(value)
+        powers = _times(a - 1, value.double().log())
+        powers = powers + _times(b - 1, self._log_rest(value))
         return (a.log() + b.log() + powers).to(self.concentration0.dtype)
 
     def cdf(self, value: Tensor) -> Tensor:
@@ -113,7 +114,7 @@ class Kumaraswamy(TransportDistribution):
 
     def icdf(self, value: Tensor) -> Tensor:
         r""":math:`(1 - (1 - u)^{1/b})^{1/a}`."""
-        inside = (value > 0) & (value < 1)
+        inside = ((value > 0) & (value < 1)) | value.isnan()
         eps = -torch.log1p(-torch.where(inside, value, 0.5))
         z = self._log_quantile(eps).exp()
         return torch.where(inside, z, (value >= 1).to(z.dtype))
@@ -160,3 +161,9 @@ class Kumaraswamy(TransportDistribution):
         a, b = self.concentration1.double(), self.concentration0.double()
         power = 1 + order / a
         return torch.lgamma(power) + torch.lgamma(b + 1) - torch.lgamma(power + b)
+
+
+def _times(power: Tensor, log: Tensor) -> Tensor:
+    """``power * log``, and 0 for no power at all of an end of the interval."""
+    absent = (power == 0) & torch.isinf(log)
+    return power * torch.where(absent, 0.0, log)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, Independent, constraints
 
+from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
 from pyro_reparam_ext.distributions.log_tails import log_tails_and_density, why_no_tails
 from pyro_reparam_ext.distributions.mixture_gradient import attach_mixture_gradient
 
@@ -40,8 +41,8 @@ class MixtureSameFamily(dist.MixtureSameFamily):
     Shapes:
         ``batch_shape`` is that of the two arguments, broadcast, without :math:`K`.
 
-    Support: that of the components, by itself if it depends on no parameter, so that
-    NUTS and autoguides can use it. It must be connected: no path leads over a gap
+    Support: that of the components, by itself if it is the same for all of them, so
+    that NUTS and autoguides can use it. It must be connected: no path leads over a gap
     that has no mass, which is refused (if validation is on) where bounds show it.
     ``log_prob`` is torch's, for components that share their support.
 
@@ -99,7 +100,10 @@ class MixtureSameFamily(dist.MixtureSameFamily):
     def support(self) -> constraints.Constraint:
         """The components' common support; it can be transformed to, as NUTS needs."""
         support = self.component_distribution.support
-        return support if _is_fixed(support) else super().support
+        if _is_fixed(support):
+            return support
+        shared = _shared_interval(self.component_distribution)
+        return super().support if shared is None else shared
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> "MixtureSameFamily":
         """The same mixture, both arguments expanded to ``batch_shape``."""
@@ -143,6 +147,28 @@ def _is_fixed(support: constraints.Constraint) -> bool:
     while isinstance(support, constraints.independent):
         support = support.base_constraint
     return all(isinstance(v, int | float) for v in vars(support).values())
+
+
+def _shared_interval(component: Distribution) -> constraints.Constraint | None:
+    """The interval on which all components live, if it is the same for all."""
+    support: Any = _factor(component).support
+    bounds: list[Any] = [
+        getattr(support, f"{end}_bound", None) for end in ("lower", "upper")
+    ]
+    if not all(isinstance(bound, Tensor) for bound in bounds):
+        return None
+    event_ndims = len(component.event_shape)
+    dim = -1 - event_ndims
+    batch_shape = _factor(component).batch_shape
+    lower, upper = (bound.expand(batch_shape) for bound in bounds)
+    ends = lower.select(dim, 0), upper.select(dim, 0)
+    if not all(
+        torch.equal(bound, end.unsqueeze(dim).expand(batch_shape))
+        for bound, end in zip((lower, upper), ends, strict=True)
+    ):
+        return None
+    interval = ExtendedInterval(*ends)
+    return constraints.independent(interval, event_ndims) if event_ndims else interval
 
 
 def _factor(component: Distribution) -> Distribution:

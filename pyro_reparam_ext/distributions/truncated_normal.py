@@ -140,8 +140,12 @@ class TruncatedNormal(TransportDistribution):
         """0 below ``low``, 1 above ``high``."""
         if self._validate_args:
             self._validate_sample(value)
-        inside = torch.minimum(torch.maximum(value, self.low), self.high)
-        return self.inverse(inside).clamp(0, 1).to(self.loc.dtype)
+        inside = ((value > self.low) & (value < self.high)) | value.isnan()
+        interior = self.mode.detach()  # no gradient from where it is not wanted
+        interior = clamp_to_interior(interior, self.low, self.high)
+        probability = self.inverse(torch.where(inside, value, interior)).clamp(0, 1)
+        ends = (value >= self.high).double()
+        return torch.where(inside, probability, ends).to(self.loc.dtype)
 
     def icdf(self, value: Tensor) -> Tensor:
         """The quantile; the bounds themselves at 0 and 1."""
@@ -218,7 +222,10 @@ def _frame(distribution: TruncatedNormal) -> _Frame:
 
 def _over(length: Tensor, scale: Tensor) -> Tensor:
     infinite = torch.isinf(length)
-    return torch.where(infinite, length, torch.where(infinite, 0.0, length) / scale)
+    finite = torch.where(infinite, 0.0, length) / scale
+    # filled, not chosen: the graph executor of torch.jit makes NaN of the choice
+    finite = finite.masked_fill(infinite & (length > 0), math.inf)
+    return finite.masked_fill(infinite & (length < 0), -math.inf)
 
 
 def _moments(distribution: TruncatedNormal) -> tuple[OffsetMoments, _Frame]:
@@ -234,16 +241,18 @@ def _mean(distribution: TruncatedNormal) -> Tensor:
 
 
 def _require_order(low: Tensor, high: Tensor) -> None:
-    if low.device.type != "cpu":
+    if low.device.type != "cpu" or torch.compiler.is_compiling():
         return
     try:
         ordered = bool((low < high).all())
     except RuntimeError:  # under vmap or capture: no value to look at
         return
     if not ordered:
+        wrong = ~(low < high)
         raise ValueError(
-            f"TruncatedNormal: low must be less than high; found low={low.tolist()} "
-            f"and high={high.tolist()}. Exchange the bounds, or widen the interval."
+            f"TruncatedNormal: low must be less than high; found low="
+            f"{low[wrong][0].item()} and high={high[wrong][0].item()}. Exchange the "
+            "bounds, or widen the interval."
         )
 
 

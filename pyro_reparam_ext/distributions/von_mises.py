@@ -115,7 +115,7 @@ class VonMises(ImplicitDistribution):
         cdf = (
             _centered_cdf(upper, kappa) - _centered_cdf(lower, kappa) + (turns - start)
         )
-        return cdf.to(value.dtype)
+        return cdf.to(self.loc.dtype)
 
     def entropy(self) -> Tensor:
         r""":math:`\log 2\pi e^{-\kappa}I_0(\kappa) + \kappa(1 - A(\kappa))`."""

@@ -65,6 +65,23 @@ class DistributionCase:
     unresolved: frozenset[str] = field(default_factory=frozenset)
     twice_differentiable: bool = True
 
+    def __post_init__(self) -> None:
+        where = f"DistributionCase {self.name!r}"
+        if not self.points or not all(
+            isinstance(values, Mapping) for values in self.points.values()
+        ):
+            raise ValueError(
+                f"{where}: points must map at least one label to a mapping from "
+                f"parameter names to values; found {dict(self.points)!r}. For example "
+                "{'one': {'loc': 0.0, 'scale': 1.0}}."
+            )
+        labels = {*self.special, *self.unresolved} - set(self.points)
+        if labels:
+            raise ValueError(
+                f"{where}: special and unresolved must name points; found "
+                f"{sorted(labels)}. The points are {sorted(self.points)}."
+            )
+
     def parameters(
         self, point: str, dtype: torch.dtype = torch.float64
     ) -> dict[str, Tensor]:
