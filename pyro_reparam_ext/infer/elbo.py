@@ -56,7 +56,8 @@ class TraceSwitch_ELBO(ELBO):
             the names of the model.
         dependency: What counts as influenced by a score site: ``"provenance"``, what
             was computed from its draw; or ``"plate"``, all that is in the same plates,
-            which is noisier and tracks nothing.
+            which is usually noisier and traces nothing. A guide that drew no score
+            site in the last run is not traced; if it then does, its plates decide.
         num_particles: Number of draws averaged.
         vectorize_particles: Draw them in one run, in an outermost plate. Otherwise
             the program runs once a particle.
