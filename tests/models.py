@@ -43,6 +43,8 @@ from tests.programs import (
     regression_guide,
     subsampled_guide,
     subsampled_model,
+    two_plates_guide,
+    two_plates_model,
 )
 
 
@@ -152,6 +154,14 @@ MODELS = [
         always(nested_guide),
         DEFAULT | NO_PATH | {"c rloo": {"sites": {"c": "rloo"}, "num_particles": 2}},
         nesting=2,
+        reparameterized=False,
+    ),
+    ModelCase(
+        "two plates",
+        two_plates_model,
+        always(two_plates_guide),
+        DEFAULT | NO_PATH | {"by plate": {"dependency": "plate"}},
+        nesting=1,
         reparameterized=False,
     ),
     ModelCase(

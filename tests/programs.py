@@ -138,6 +138,20 @@ def nested_guide() -> None:
             pyro.sample("c", dist.Bernoulli(logits=logits + 0.3 * m))
 
 
+# Two plates on one dimension: a cell of one is not a cell of the other.
+def two_plates_model() -> None:
+    with pyro.plate("first", 2):
+        c = pyro.sample("c", dist.Bernoulli(0.4))
+    total = c.sum(-1, keepdim=True)
+    with pyro.plate("second", 2):
+        pyro.sample("x", dist.Normal(total, 1.0), obs=T([0.5, 2.5]))
+
+
+def two_plates_guide() -> None:
+    with pyro.plate("first", 2):
+        pyro.sample("c", dist.Bernoulli(logits=pyro.param("logits", T([0.3, -0.2]))))
+
+
 # Subsampling, discrete local sites and a continuous global one.
 def subsampled_model(size: int | None = 2) -> None:
     x = T([1.9, 2.0, 2.1, 2.2])

@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 from pyro_reparam_ext.gradients.baselines import Baseline
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GradientEstimator(ABC):
     r"""A rule for drawing at a site and for entering the surrogate loss (abstract).
 

@@ -24,12 +24,13 @@ class SiteState(nn.Module):
         return buffer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Baseline(ABC):
     """A baseline for the cost of one site (abstract).
 
-    Writing your own: ``value`` must not depend on the draw whose cost it is
-    subtracted from; ``update`` may then take the new costs into account.
+    Writing your own: a frozen dataclass, compared by its options. ``value`` must not
+    depend on the draw whose cost it is subtracted from; ``update`` may then take the
+    new costs into account.
     """
 
     @property
@@ -79,9 +80,12 @@ class MovingAverage(Baseline):
 
     def update(self, cost: Tensor, state: SiteState) -> None:
         """Fold in the mean cost of this step."""
-        step = 1 - self.decay
-        state.scalar("mean", cost).mul_(self.decay).add_(step * cost.mean())
-        state.scalar("weight", cost).mul_(self.decay).add_(step)
+        mean, weight = state.scalar("mean", cost), state.scalar("weight", cost)
+        new = cost.mean()
+        finite = new.isfinite()  # one infinite cost is not to spoil all later steps
+        step = torch.where(finite, 1 - self.decay, 0.0).to(mean.dtype)
+        mean.lerp_(torch.where(finite, new, 0.0).to(mean.dtype), step)
+        weight.lerp_(torch.ones_like(weight), step)
 
 
 @dataclass(frozen=True)

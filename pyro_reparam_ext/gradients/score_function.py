@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from pyro.distributions import Delta, MaskedDistribution
+from pyro.distributions import (
+    Delta,
+    MaskedDistribution,
+    RelaxedBernoulliStraightThrough,
+    RelaxedOneHotCategoricalStraightThrough,
+)
 from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
 from torch.distributions import Distribution
@@ -19,6 +24,10 @@ from pyro_reparam_ext.gradients.baselines import (
     MovingAverage,
 )
 
+_STRAIGHT_THROUGH = (
+    RelaxedBernoulliStraightThrough,
+    RelaxedOneHotCategoricalStraightThrough,
+)
 BASELINES: dict[str, Baseline] = {"ema": MovingAverage(), "rloo": LeaveOneOut()}
 
 
@@ -68,11 +77,17 @@ class ScoreFunction(GradientEstimator):
         return self.baseline.min_particles if isinstance(self.baseline, Baseline) else 1
 
     def supports(self, fn: Distribution) -> str | None:
-        """Everything with a density: not point masses."""
+        """Everything with a density at the draw: not point masses."""
         if isinstance(innermost(fn), Delta):
             return (
                 "needs a density to score, but Delta is a point mass. Leave this site "
                 "out of sites=."
+            )
+        if isinstance(innermost(fn), _STRAIGHT_THROUGH):
+            return (
+                f"needs the density of the draw, but a draw of {describe(fn)} is a "
+                "rounded one that carries the relaxed one along. Use 'pathwise' (the "
+                "biased straight-through estimator), or the discrete distribution."
             )
         return None
 

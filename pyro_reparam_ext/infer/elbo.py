@@ -58,6 +58,8 @@ class TraceSwitch_ELBO(ELBO):
             was computed from its draw; or ``"plate"``, all that is in the same plates,
             which is usually noisier and traces nothing. A guide that drew no score
             site in the last run is not traced; if it then does, its plates decide.
+            Use ``"plate"`` if a draw enters a ``torch.jit.script`` function, through
+            which it cannot be traced.
         num_particles: Number of draws averaged.
         vectorize_particles: Draw them in one run, in an outermost plate. Otherwise
             the program runs once a particle.

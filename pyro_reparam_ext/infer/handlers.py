@@ -52,6 +52,12 @@ class HandledModule(nn.Module):
         self.module = module
         self._handled = handled
 
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:  # a guide's median(), say
+            return getattr(super().__getattr__("module"), name)
+
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Run the module under the handler."""
         return self._handled(*args, **kwargs)

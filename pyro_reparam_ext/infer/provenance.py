@@ -6,7 +6,8 @@ every torch operation. What they cannot follow is a value that leaves torch or i
 written into another tensor: after ``if z > 0:``, ``z.item()`` or ``x[0] = z`` anything
 may depend on ``z``. Here such an escape is noticed, and every site from there on counts
 as depending on it. (``TraceGraph_ELBO`` does not notice, and its gradient is biased for
-such programs.) Values that enter a ``torch.func`` transform count as escaped too.
+such programs.) Values that enter a ``torch.func`` transform count as escaped too. Not
+noticed is what a ``torch.jit.script`` function does with a draw.
 """
 
 from collections.abc import Iterable
@@ -61,27 +62,6 @@ _ESCAPES = frozenset(
         torch.nn.functional.one_hot,
     }
 )
-# Calls that read arguments without telling them: seen by a mode only.
-_READERS = frozenset(
-    {
-        torch.tensor,
-        torch.full,
-        torch.full_like,
-        torch.arange,
-        torch.linspace,
-        torch.zeros,
-        torch.ones,
-        torch.empty,
-        torch.rand,
-        torch.randn,
-        torch.eye,
-        Tensor.new_full,
-        Tensor.new_tensor,
-        Tensor.new_zeros,
-        Tensor.new_ones,
-        Tensor.new_empty,
-    }
-)
 _AUGMENTED = frozenset(
     [
         "__iadd__",
@@ -134,6 +114,25 @@ class _TrackedTensor(ProvenanceTensor):
         return result
 
 
+def _plain(tensor: Any) -> Tensor:
+    """The tensor inside, with the graph of the one outside.
+
+    An ``autograd.Function`` computes with tracked tensors and then attaches its node
+    to the tracked result, of which the tensor inside knows nothing.
+    """
+    inside: Tensor = tensor._t
+    if not inside.requires_grad:
+        with torch._C.DisableTorchFunctionSubclass():
+            if tensor.requires_grad:
+                return tensor.as_subclass(Tensor)
+    return inside
+
+
+@extract_provenance.register(_TrackedTensor)  # type: ignore[untyped-decorator]
+def _extract(tensor: Any) -> tuple[Tensor, frozenset[_Draw]]:
+    return _plain(tensor), tensor._provenance
+
+
 def _escape(draws: frozenset[_Draw]) -> None:
     for draw in draws:
         draw.tracker.escaped |= {draw}
@@ -168,7 +167,8 @@ def _untracked(values: Iterable[Any]) -> tuple[list[Any], frozenset[_Draw]]:
     draws: frozenset[_Draw] = frozenset()
     for value in values:
         if isinstance(value, ProvenanceTensor):
-            value, more = value._t, value._provenance
+            more = value._provenance
+            value = _plain(value)
             draws = more if not draws else draws | more
         elif isinstance(value, tuple | list | dict):
             value, more = extract_provenance(value)
@@ -195,12 +195,14 @@ class _WatchReaders(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
+        result = func(*args, **(kwargs or {}))
         if self.tracker.drawn:
-            if func in _READERS:
-                _escape(_untracked([args, kwargs or {}])[1])
-            elif _in_transform():  # inside of it nothing is tracked
+            if _in_transform():  # inside of it nothing is tracked
                 _escape(self.tracker.drawn)
-        return func(*args, **(kwargs or {}))
+            elif type(result) is Tensor and func is not torch._is_all_true:
+                # a draw among the arguments was read as a number: by torch.full, say
+                _escape(_untracked([args, kwargs or {}])[1])
+        return result
 
 
 def _in_transform() -> bool:

@@ -91,6 +91,9 @@ ESCAPES = {
     "new_full": lambda z: torch.ones(1).new_full((2,), z),
     "arange": lambda z: torch.arange(z),
     "zeros": lambda z: torch.zeros(int(z)),
+    "select": lambda z: torch.ones(2).select(0, z.long()),
+    "roll": lambda z: torch.ones(2).roll(z.long(), 0),
+    "alpha": lambda z: torch.ones(2).add(torch.ones(2), alpha=z),
     "vmap": lambda z: torch.func.vmap(torch.sin)(z.reshape(1)),
     "grad": lambda z: torch.func.grad(torch.sin)(z),
 }
@@ -254,3 +257,48 @@ def test_a_copy_by_torch_tensor_is_noticed():
     with tracker, pytest.warns(UserWarning, match="copy construct"):
         torch.tensor(pyro.sample("z", dist.Bernoulli(0.5)))
     assert len(tracker.escaped) == 1
+
+
+DOWNSTREAM = {
+    "Beta": lambda theta, c: dist.Beta(theta + c, 2.0),
+    "Gamma": lambda theta, c: dist.Gamma(theta + c, 2.0),
+    "Normal": lambda theta, c: dist.Normal(theta * (c + 1), 1.0),
+    "Kumaraswamy": lambda theta, c: distributions.Kumaraswamy(theta + c, 2.0),
+    "TruncatedNormal": lambda theta, c: distributions.TruncatedNormal(
+        theta + c, 1.0, 0.0, 3.0
+    ),
+    "GeneralizedPareto": lambda theta, c: distributions.GeneralizedPareto(
+        0.0, theta + c, 0.1
+    ),
+    "VonMises": lambda theta, c: distributions.VonMises(0.0, theta + c),
+    "InverseGaussian": lambda theta, c: distributions.InverseGaussian(theta + c, 2.0),
+    "MixtureSameFamily": lambda theta, c: distributions.MixtureSameFamily(
+        dist.Categorical(torch.ones(2)),
+        dist.Normal((theta + c).unsqueeze(-1) * torch.tensor([1.0, -1.0]), 1.0),
+    ),
+}
+
+
+@pytest.mark.parametrize("make", DOWNSTREAM.values(), ids=list(DOWNSTREAM))
+def test_a_path_downstream_of_a_score_site_keeps_its_gradient(make):
+    """Through autograd functions too: as without tracking, where all depends on c."""
+
+    def model():
+        c = pyro.sample("c", dist.Bernoulli(0.4))
+        p = pyro.sample("p", make(torch.tensor(1.5), c))
+        pyro.sample("x", dist.Normal(3 * p * (1 + c), 0.3), obs=torch.tensor(1.0))
+
+    def guide():
+        c = pyro.sample("c", dist.Bernoulli(logits=pyro.param("l", torch.tensor(0.2))))
+        pyro.sample("p", make(pyro.param("theta", torch.tensor(1.3)), c))
+
+    gradients = []
+    for dependency in ("provenance", "plate"):
+        pyro.set_rng_seed(0)
+        pyro.clear_param_store()
+        TraceSwitch_ELBO(dependency=dependency).loss_and_grads(model, guide)
+        parameters = dict(pyro.get_param_store().named_parameters())
+        gradients.append([parameters[name].grad for name in ("l", "theta")])
+    assert gradients[0][1] != 0
+    assert all(type(gradient) is torch.Tensor for gradient in gradients[0])
+    torch.testing.assert_close(*gradients)
