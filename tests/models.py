@@ -29,6 +29,8 @@ from tests.programs import (
     branching_model,
     chain_guide,
     chain_model,
+    downstream_guide,
+    downstream_model,
     flow_guide,
     masked_guide,
     masked_model,
@@ -154,6 +156,13 @@ MODELS = [
         always(nested_guide),
         DEFAULT | NO_PATH | {"c rloo": {"sites": {"c": "rloo"}, "num_particles": 2}},
         nesting=2,
+        reparameterized=False,
+    ),
+    ModelCase(
+        "downstream",
+        downstream_model,
+        always(downstream_guide),
+        DEFAULT | NO_PATH | {"c rloo": {"sites": {"c": "rloo"}, "num_particles": 2}},
         reparameterized=False,
     ),
     ModelCase(

@@ -138,6 +138,19 @@ def nested_guide() -> None:
             pyro.sample("c", dist.Bernoulli(logits=logits + 0.3 * m))
 
 
+# A path through an autograd function, downstream of a discrete site.
+def downstream_model() -> None:
+    c = pyro.sample("c", dist.Bernoulli(0.4))
+    p = pyro.sample("p", dist.Beta(2.0 + c, 2.0))
+    pyro.sample("x", dist.Normal(3 * p, 1.0), obs=T(1.0))
+
+
+def downstream_guide() -> None:
+    theta = pyro.param("theta", T(2.3))
+    c = pyro.sample("c", dist.Bernoulli(logits=pyro.param("logit", T(0.2))))
+    pyro.sample("p", dist.Beta(theta + c, T(2.0)))
+
+
 # Two plates on one dimension: a cell of one is not a cell of the other.
 def two_plates_model() -> None:
     with pyro.plate("first", 2):

@@ -97,6 +97,13 @@ def test_a_program_that_branches_on_a_draw():
     assert ours > RIGHT
 
 
+def test_a_path_downstream_of_a_discrete_draw():
+    """TraceGraph_ELBO loses gradients through autograd functions, Beta's among them."""
+    stock, ours = p_values("downstream", TraceGraph_ELBO(), TraceSwitch_ELBO())
+    assert stock < WRONG
+    assert ours > RIGHT
+
+
 def test_a_masked_draw_that_matters_downstream():
     """Independent(Masked) hides the score of draws that the model goes on to use."""
 
