@@ -27,17 +27,26 @@ class GradientEstimator(ABC):
     Estimators are compared and hashed by value, so their options must be hashable.
 
     Attributes:
-        unbiased: Whether the mean of the estimate is the gradient.
-        objectives: Names of the objectives it composes with.
+        unbiased: Whether the mean of the estimate is the gradient. A biased estimator
+            is refused unless it is named at the site, or biased ones are allowed.
+        objectives: Names of the objectives it composes with: ``"elbo"``, and
+            ``"iw"``, the importance-weighted bounds.
+        instead: For an objective that it does not compose with, what would do.
     """
 
     unbiased: ClassVar[bool] = True
     objectives: ClassVar[frozenset[str]] = frozenset({"elbo"})
+    instead: ClassVar[str] = "'pathwise' or 'score'"
 
     @property
     def min_particles(self) -> int:
         """Fewest particles the estimator works with."""
         return 1
+
+    @property
+    def self_contained(self) -> bool:
+        """Whether ``draw`` and ``score_parts`` are all it takes, whatever the loss."""
+        return True
 
     @property
     def baseline(self) -> Baseline | str | None:
@@ -47,6 +56,10 @@ class GradientEstimator(ABC):
     def extra_evals(self, fn: Distribution) -> int:
         """Evaluations of the model per particle beyond the first."""
         return 0
+
+    @abstractmethod
+    def reparameterized(self, fn: Distribution) -> bool:
+        """Whether the draw carries its path, and so needs no score term."""
 
     @abstractmethod
     def supports(self, fn: Distribution) -> str | None:

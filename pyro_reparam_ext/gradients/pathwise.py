@@ -2,19 +2,17 @@
 """The pathwise (reparameterization) estimator."""
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
-import torch
 from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
-from torch.distributions import Distribution
 
-from pyro_reparam_ext.gradients.base import GradientEstimator, describe
+from pyro_reparam_ext.gradients.path import PathEstimator
 
 
 @final
 @dataclass(frozen=True)
-class Pathwise(GradientEstimator):
+class Pathwise(PathEstimator):
     r"""Differentiate through the sampling path.
 
     *Estimates* :math:`\nabla_\theta \mathrm{E}_{q_\theta}[f(z)]` by
@@ -36,18 +34,7 @@ class Pathwise(GradientEstimator):
         >>> elbo = TraceSwitch_ELBO("pathwise")
     """
 
-    def supports(self, fn: Distribution) -> str | None:
-        """Distributions with ``rsample``."""
-        if fn.has_rsample:
-            return None
-        return (
-            f"needs a distribution with rsample, but {describe(fn)} has none. "
-            "Use 'score' or 'rloo' for this site."
-        )
-
-    def draw(self, fn: Distribution, sample_shape: torch.Size) -> Tensor:
-        """``fn.rsample``."""
-        return fn.rsample(sample_shape)
+    objectives: ClassVar[frozenset[str]] = frozenset({"elbo", "iw"})
 
     def score_parts(
         self, fn: Any, value: Tensor, *args: Any, **kwargs: Any

@@ -76,6 +76,15 @@ class ScoreFunction(GradientEstimator):
         """As many as the baseline needs."""
         return self.baseline.min_particles if isinstance(self.baseline, Baseline) else 1
 
+    @property
+    def self_contained(self) -> bool:
+        """Not with a baseline: somebody must keep the costs it is made of."""
+        return self.baseline is None
+
+    def reparameterized(self, fn: Distribution) -> bool:
+        """Never."""
+        return False
+
     def supports(self, fn: Distribution) -> str | None:
         """Everything with a density at the draw: not point masses."""
         if isinstance(innermost(fn), Delta):

@@ -60,6 +60,8 @@ class TraceSwitch_ELBO(ELBO):
             site in the last run is not traced; if it then does, its plates decide.
             Use ``"plate"`` if a draw enters a ``torch.jit.script`` function, through
             which it cannot be traced.
+        allow_biased: Whether ``estimator`` may be a biased one. In ``sites`` and in
+            annotations it always may.
         num_particles: Number of draws averaged.
         vectorize_particles: Draw them in one run, in an outermost plate. Otherwise
             the program runs once a particle.
@@ -96,12 +98,15 @@ class TraceSwitch_ELBO(ELBO):
         >>> loss = svi.step()
     """
 
+    objective = "elbo"
+
     def __init__(
         self,
         estimator: Choice = None,
         sites: SiteChoices | None = None,
         *,
         dependency: str = "provenance",
+        allow_biased: bool = False,
         num_particles: int = 1,
         vectorize_particles: bool = False,
         max_plate_nesting: float = math.inf,
@@ -127,7 +132,7 @@ class TraceSwitch_ELBO(ELBO):
             **kwargs,
         )
         self.dependency = dependency
-        self.policy = Policy(estimator, sites, name)
+        self.policy = Policy(estimator, sites, name, allow_biased)
         self.state = EstimatorState()
         self._tracks = dependency == "provenance"
 
@@ -254,7 +259,7 @@ class TraceSwitch_ELBO(ELBO):
         super()._guess_max_plate_nesting(model, self._switched(guide), args, kwargs)
 
     def _switched(self, guide: Any) -> Any:
-        return LossMessenger(self.policy, self.num_particles)(guide)
+        return LossMessenger(self.policy, self.num_particles, self.objective)(guide)
 
 
 class SwitchELBOModule(ELBOModule):

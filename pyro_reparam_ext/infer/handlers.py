@@ -69,11 +69,15 @@ class LossMessenger(PolicyMessenger):
     Args:
         policy: The loss's ``sites`` and ``estimator``.
         num_particles: How many particles the loss draws.
+        objective: What the loss estimates: ``"elbo"`` or ``"iw"``.
     """
 
-    def __init__(self, policy: Policy, num_particles: int) -> None:
+    def __init__(
+        self, policy: Policy, num_particles: int, objective: str = "elbo"
+    ) -> None:
         super().__init__(policy)
         self.num_particles = num_particles
+        self.objective = objective
 
     def _pyro_sample(self, msg: Any) -> None:
         if not is_latent(msg):
@@ -138,22 +142,27 @@ def pair(msg: Any, estimator: GradientEstimator | None) -> None:
             msg["fn"] = plain(msg["fn"])
         return
     losses = [m for m in _PYRO_STACK if isinstance(m, LossMessenger)]
-    particles = losses[-1].num_particles if losses else None
+    loss = losses[-1] if losses else None
     name = f"Site {msg['name']!r}: {name_of(estimator)}"
     original = plain(msg["fn"])
     reason = estimator.supports(original)
     if reason is not None:
         raise ValueError(f"{name} {reason}")
-    if particles is None:
-        if estimator.baseline is not None:
+    if loss is None:
+        if not estimator.self_contained:
             raise ValueError(
-                f"{name} needs a loss that keeps costs for its baseline, but this one "
-                "does not. Use TraceSwitch_ELBO, or 'score' for this site."
+                f"{name} needs a loss that works with it, but a stock one does not. "
+                "Use TraceSwitch_ELBO, or 'pathwise' or 'score' for this site."
             )
-    elif particles < estimator.min_particles:
+    elif loss.objective not in estimator.objectives:
+        raise ValueError(
+            f"{name} does not go with {loss.policy.owner}: its gradient would be "
+            f"wrong. Use {estimator.instead} for this site."
+        )
+    elif loss.num_particles < estimator.min_particles:
         raise ValueError(
             f"{name} needs num_particles >= {estimator.min_particles}; found "
-            f"{particles}. Raise num_particles, or use 'ema' for this site."
+            f"{loss.num_particles}. Raise num_particles, or use 'ema' for this site."
         )
     msg["fn"] = switch(original, estimator)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyro.distributions import Delta
 
-from pyro_reparam_ext.gradients import GradientEstimator, resolve
+from pyro_reparam_ext.gradients import GradientEstimator, name_of, resolve
 from pyro_reparam_ext.gradients.base import innermost
 
 Choice = str | GradientEstimator | None
@@ -26,11 +26,26 @@ class Policy:
         sites: From site names or globs to an estimator, its name, None, or a function
             of the site's message that returns one of these.
         owner: What begins an error message.
+        allow_biased: Whether the default may be a biased estimator. At a site that is
+            named it always may.
     """
 
-    def __init__(self, default: Choice, sites: SiteChoices | None, owner: str) -> None:
+    def __init__(
+        self,
+        default: Choice,
+        sites: SiteChoices | None,
+        owner: str,
+        allow_biased: bool = False,
+    ) -> None:
         self.owner = owner
         self.default = None if default is None else resolve(default, owner)
+        if self.default and not (self.default.unbiased or allow_biased):
+            name = name_of(self.default)
+            raise ValueError(
+                f"{owner}: {name} is biased, and so not for every site. Name the "
+                f"sites it is meant for, sites={{'c': {name!r}}}, or say "
+                "allow_biased=True."
+            )
         self.sites: dict[str, Any] = {}
         if sites is not None and not isinstance(sites, Mapping):
             raise TypeError(

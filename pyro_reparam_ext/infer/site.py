@@ -18,7 +18,7 @@ from pyro.distributions.score_parts import ScoreParts
 from pyro.distributions.torch_distribution import TorchDistributionMixin
 from torch import Tensor
 
-from pyro_reparam_ext.gradients import GradientEstimator, Pathwise
+from pyro_reparam_ext.gradients import GradientEstimator
 
 
 def switch(fn: Any, estimator: GradientEstimator) -> Any:
@@ -65,7 +65,9 @@ def _switched_class(cls: Any, estimator: GradientEstimator) -> Any:
         (cls,),
         {
             "_switched_to": estimator,
-            "has_rsample": isinstance(estimator, Pathwise),
+            "has_rsample": property(
+                lambda self: estimator.reparameterized(unswitched(self))
+            ),
             "__call__": call,
             "score_parts": score_parts,
             "__reduce_ex__": reduce,

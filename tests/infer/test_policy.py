@@ -208,7 +208,7 @@ ERRORS = {
     "baseline under a stock loss": (
         baseline_under_stock,
         ValueError,
-        r"Site 'z': ema needs a loss that keeps costs .* Use TraceSwitch_ELBO",
+        r"Site 'z': ema needs a loss that works with it.* Use TraceSwitch_ELBO",
     ),
     "unknown estimator": (
         lambda: TraceSwitch_ELBO("pathwize"),
