@@ -82,22 +82,34 @@ class ModelCase:
 
 EVERYWHERE = {
     "pathwise": {"estimator": "pathwise"},
+    "stl": {"estimator": "stl"},
+    "adaptive": {"estimator": "adaptive"},
+    "adaptive4": {"estimator": "adaptive", "num_particles": 4},
+    "analytic": {"estimator": "analytic"},
     "score": {"estimator": "score"},
     "ema": {"estimator": "ema"},
     "rloo": {"estimator": "rloo", "num_particles": 2},
     "rloo4": {"estimator": "rloo", "num_particles": 4},
 }
-NO_PATH = {k: v for k, v in EVERYWHERE.items() if k != "pathwise"}
+NEED_PATH = ("pathwise", "stl", "adaptive", "adaptive4")
+NO_PATH = {k: v for k, v in EVERYWHERE.items() if k not in NEED_PATH}
+MVD = {"mvd": {"estimator": "mvd"}}
 DEFAULT = {"default": {}}
+LOCAL = {  # of a Bernoulli site c
+    "c rloo": {"sites": {"c": "rloo"}, "num_particles": 2},
+    "c disarm": {"sites": {"c": "disarm"}},
+    "c mvd": {"sites": {"c": "mvd"}, "num_particles": 2},
+    "c enum": {"sites": {"c": "enum"}},
+}
 
 
 MODELS = [
-    ModelCase("normal", normal_model, always(normal_guide), EVERYWHERE),
+    ModelCase("normal", normal_model, always(normal_guide), EVERYWHERE | MVD),
     ModelCase(
         "auxiliary",
         normal_model,
         always(auxiliary_guide),
-        EVERYWHERE | {"named": {"sites": {"u": "score"}}},
+        EVERYWHERE | MVD | {"named": {"sites": {"u": "score"}}},
         stock_is_wrong=True,
     ),
     ModelCase(
@@ -113,7 +125,22 @@ MODELS = [
         always(mixed_guide),
         DEFAULT
         | NO_PATH
+        | MVD
         | {
+            "z2 disarm": {"sites": {"z2": "disarm", "z*": "stl"}},
+            "z2 disarm 3": {"sites": {"z2": "disarm"}, "num_particles": 3},
+            "z2 enum": {"sites": {"z2": "enum", "z*": "adaptive"}},
+            "z2 enum, z1 score": {"sites": {"z2": "enum", "z1": "score"}},
+            "z2 enum, z3 score": {"sites": {"z2": "enum", "z3": "score"}},
+            "z2 mvd, z1 analytic": {"sites": {"z2": "mvd", "z1": "analytic"}},
+            "z2 enum by plate": {"sites": {"z2": "enum"}, "dependency": "plate"},
+            "z2 mvd by plate": {"sites": {"z2": "mvd"}, "dependency": "plate"},
+            "stl by replay": {"sites": {"z1": "stl", "z3": "stl"}, "stl": "replay"},
+            "adaptive by replay": {
+                "sites": {"z1": "adaptive", "z3": "adaptive"},
+                "stl": "replay",
+            },
+            "one by one": {"sites": {"z2": "enum"}, "vectorize_replays": False},
             "z2 ema": {"sites": {"z2": "ema"}},
             "z2 rloo": {"sites": {"z2": "rloo"}, "num_particles": 3},
             "z1 score": {"sites": {"z1": "score", "z3": "pathwise"}},
@@ -126,7 +153,17 @@ MODELS = [
         "chain",
         chain_model,
         always(chain_guide),
-        DEFAULT | NO_PATH | {"by plate": {"dependency": "plate"}},
+        DEFAULT
+        | NO_PATH
+        | MVD
+        | {
+            "enum": {"estimator": "enum"},
+            "enum and mvd": {"sites": {"c1": "mvd", "c2": "enum", "c3": "rloo"}}
+            | {"num_particles": 2},
+            "enum around": {"sites": {"c1": "enum", "c3": "enum", "c2": "score"}},
+            "c3 disarm": {"sites": {"c3": "disarm", "c1": "enum"}},
+            "by plate": {"dependency": "plate"},
+        },
         reparameterized=False,
     ),
     ModelCase(
@@ -146,7 +183,7 @@ MODELS = [
         "masked",
         masked_model,
         always(masked_guide),
-        EVERYWHERE,
+        EVERYWHERE | MVD,
         nesting=1,
         stock_is_wrong=True,
     ),
@@ -154,7 +191,11 @@ MODELS = [
         "nested",
         nested_model,
         always(nested_guide),
-        DEFAULT | NO_PATH | {"c rloo": {"sites": {"c": "rloo"}, "num_particles": 2}},
+        DEFAULT
+        | NO_PATH
+        | MVD
+        | LOCAL
+        | {"c enum, m score": {"sites": {"c": "enum", "m": "score"}}},
         nesting=2,
         reparameterized=False,
     ),
@@ -162,14 +203,14 @@ MODELS = [
         "downstream",
         downstream_model,
         always(downstream_guide),
-        DEFAULT | NO_PATH | {"c rloo": {"sites": {"c": "rloo"}, "num_particles": 2}},
+        DEFAULT | NO_PATH | LOCAL,
         reparameterized=False,
     ),
     ModelCase(
         "two plates",
         two_plates_model,
         always(two_plates_guide),
-        DEFAULT | NO_PATH | {"by plate": {"dependency": "plate"}},
+        DEFAULT | NO_PATH | LOCAL | {"by plate": {"dependency": "plate"}},
         nesting=1,
         reparameterized=False,
     ),
@@ -177,7 +218,7 @@ MODELS = [
         "subsampled",
         subsampled_model,
         always(subsampled_guide),
-        DEFAULT | NO_PATH | {"c rloo": {"sites": {"c": "rloo"}, "num_particles": 2}},
+        DEFAULT | NO_PATH | LOCAL,
         exact_model=partial(subsampled_model, size=None),
         exact_guide=partial(subsampled_guide, size=None),
         nesting=1,
@@ -187,7 +228,12 @@ MODELS = [
         "branching",
         branching_model,
         always(branching_guide),
-        DEFAULT | NO_PATH,
+        DEFAULT
+        | NO_PATH
+        | {
+            "z mvd": {"sites": {"z": "mvd"}, "vectorize_replays": False},
+            "z enum": {"sites": {"z": "enum"}, "vectorize_replays": False},
+        },
         static=False,
         reparameterized=False,
     ),
@@ -195,7 +241,7 @@ MODELS = [
         "AutoNormal",
         auto_model,
         partial(auto, AutoNormal),
-        EVERYWHERE | {"z score": {"sites": {"z": "score"}}},
+        EVERYWHERE | MVD | {"z score": {"sites": {"z": "score"}}},
         nesting=1,
         stock_is_wrong=True,
     ),
@@ -227,7 +273,7 @@ MODELS = [
         "amortized",
         amortized_model,
         amortized_guide,
-        DEFAULT | NO_PATH | {"c rloo": {"sites": {"c": "rloo"}, "num_particles": 2}},
+        DEFAULT | NO_PATH | LOCAL,
         nesting=1,
         reparameterized=False,
     ),
@@ -235,7 +281,7 @@ MODELS = [
         "PyroModule",
         Regression(),
         always(regression_guide),
-        EVERYWHERE,
+        EVERYWHERE | MVD,
         nesting=1,
     ),
 ]

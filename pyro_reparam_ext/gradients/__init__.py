@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""How :math:`\nabla_\theta` is estimated at one sample site: one method per file."""
 
+from pyro_reparam_ext.gradients.adaptive import Adaptive
+from pyro_reparam_ext.gradients.analytic import Analytic
 from pyro_reparam_ext.gradients.base import GradientEstimator
 from pyro_reparam_ext.gradients.baselines import (
     Baseline,
@@ -8,19 +10,37 @@ from pyro_reparam_ext.gradients.baselines import (
     MovingAverage,
     SiteState,
 )
+from pyro_reparam_ext.gradients.disarm import DisARM
+from pyro_reparam_ext.gradients.doubly_reparameterized import (
+    DoublyReparameterized,
+)
+from pyro_reparam_ext.gradients.enumeration import Enumerate
+from pyro_reparam_ext.gradients.measure_valued import MeasureValued
 from pyro_reparam_ext.gradients.names import NAMED_ESTIMATORS, name_of, resolve
 from pyro_reparam_ext.gradients.pathwise import Pathwise
+from pyro_reparam_ext.gradients.replay import ReplayEstimator
 from pyro_reparam_ext.gradients.score_function import ScoreFunction
+from pyro_reparam_ext.gradients.sticking_the_landing import StickingTheLanding
+from pyro_reparam_ext.gradients.vimco import Vimco
 
 __all__ = [
     "NAMED_ESTIMATORS",
+    "Adaptive",
+    "Analytic",
     "Baseline",
+    "DisARM",
+    "DoublyReparameterized",
+    "Enumerate",
     "GradientEstimator",
     "LeaveOneOut",
+    "MeasureValued",
     "MovingAverage",
     "Pathwise",
+    "ReplayEstimator",
     "ScoreFunction",
     "SiteState",
+    "StickingTheLanding",
+    "Vimco",
     "name_of",
     "resolve",
 ]

@@ -86,3 +86,22 @@ def innermost(fn: Distribution) -> Distribution:
 def describe(fn: Distribution) -> str:
     """The class name of the distribution under any wrappers, for messages."""
     return type(innermost(fn)).__name__
+
+
+def density_at(fn: Distribution, value: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """The log-density at a given point, whatever was drawn before.
+
+    A caching transform would hand back the base value of its own draw, and with it no
+    dependence on the transform's parameters. A copy is not in its cache.
+
+    Raises:
+        ValueError: a flow without an inverse.
+    """
+    try:
+        return fn.log_prob(value.clone(), *args, **kwargs)
+    except (KeyError, NotImplementedError) as error:
+        raise ValueError(
+            f"the score function needs the density of {describe(fn)} at a given "
+            "point, but one of its parts has no inverse. Use 'pathwise' for this "
+            "site, or a flow with an inverse."
+        ) from error

@@ -1,15 +1,33 @@
 # SPDX-License-Identifier: Apache-2.0
 """Names for estimators: a string is accepted wherever an estimator is."""
 
+from pyro_reparam_ext.gradients.adaptive import Adaptive
+from pyro_reparam_ext.gradients.analytic import Analytic
 from pyro_reparam_ext.gradients.base import GradientEstimator
+from pyro_reparam_ext.gradients.disarm import DisARM
+from pyro_reparam_ext.gradients.doubly_reparameterized import (
+    DoublyReparameterized,
+)
+from pyro_reparam_ext.gradients.enumeration import Enumerate
+from pyro_reparam_ext.gradients.measure_valued import MeasureValued
 from pyro_reparam_ext.gradients.pathwise import Pathwise
 from pyro_reparam_ext.gradients.score_function import ScoreFunction
+from pyro_reparam_ext.gradients.sticking_the_landing import StickingTheLanding
+from pyro_reparam_ext.gradients.vimco import Vimco
 
 NAMED_ESTIMATORS: dict[str, GradientEstimator] = {
     "pathwise": Pathwise(),
+    "stl": StickingTheLanding(),
+    "adaptive": Adaptive(),
+    "analytic": Analytic(),
     "score": ScoreFunction(),
     "ema": ScoreFunction(baseline="ema"),
     "rloo": ScoreFunction(baseline="rloo"),
+    "disarm": DisARM(),
+    "mvd": MeasureValued(),
+    "enum": Enumerate(),
+    "dreg": DoublyReparameterized(),
+    "vimco": Vimco(),
 }
 
 

@@ -12,10 +12,10 @@ from pyro_reparam_ext.gradients.base import GradientEstimator, describe
 
 @dataclass(frozen=True, eq=False)
 class PathEstimator(GradientEstimator):
-    """An estimator whose draw is differentiable in the parameters (abstract).
+    r"""An estimator whose draw is differentiable in the parameters (abstract).
 
     Subclasses say in ``score_parts`` what is differentiated in place of
-    :math:`\\log q`.
+    :math:`\log q`.
     """
 
     def reparameterized(self, fn: Distribution) -> bool:

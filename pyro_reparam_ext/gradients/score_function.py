@@ -3,7 +3,7 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from pyro.distributions import (
@@ -17,7 +17,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_reparam_ext.distributions.base import is_discrete
-from pyro_reparam_ext.gradients.base import GradientEstimator, describe, innermost
+from pyro_reparam_ext.gradients.base import (
+    GradientEstimator,
+    density_at,
+    describe,
+    innermost,
+)
 from pyro_reparam_ext.gradients.baselines import (
     Baseline,
     LeaveOneOut,
@@ -59,6 +64,8 @@ class ScoreFunction(GradientEstimator):
         2
     """
 
+    instead: ClassVar[str] = "'vimco'"
+
     baseline: Baseline | str | None = None
 
     def __post_init__(self) -> None:
@@ -70,6 +77,13 @@ class ScoreFunction(GradientEstimator):
                 f"ScoreFunction: baseline must be one of {sorted(BASELINES)}, a "
                 f"Baseline or None; found {given!r}."
             )
+
+    @property
+    def objectives(self) -> frozenset[str]:
+        """Those of the baseline."""
+        if isinstance(self.baseline, Baseline):
+            return self.baseline.objectives
+        return frozenset({"elbo", "iw"})
 
     @property
     def min_particles(self) -> int:
@@ -111,23 +125,13 @@ class ScoreFunction(GradientEstimator):
         self, fn: Distribution, value: Tensor, *args: Any, **kwargs: Any
     ) -> ScoreParts:
         """The score of the law drawn from; no entropy term, whose mean is zero."""
-        # A caching transform would hand back the base value of the draw, and with it
-        # no dependence on the transform's parameters. A copy is not in its cache.
-        value = value.clone()
-        try:
-            log_prob = fn.log_prob(value, *args, **kwargs)
-            drawn_from = unmasked(fn)
-            score = (
-                log_prob
-                if drawn_from is fn
-                else drawn_from.log_prob(value, *args, **kwargs)
-            )
-        except (KeyError, NotImplementedError) as error:
-            raise ValueError(
-                f"the score function needs the density of {describe(fn)} at a given "
-                "point, but one of its parts has no inverse. Use 'pathwise' for this "
-                "site, or a flow with an inverse."
-            ) from error
+        log_prob = density_at(fn, value, *args, **kwargs)
+        drawn_from = unmasked(fn)
+        score = (
+            log_prob
+            if drawn_from is fn
+            else density_at(drawn_from, value, *args, **kwargs)
+        )
         return ScoreParts(log_prob=log_prob, score_function=score, entropy_term=0)
 
 

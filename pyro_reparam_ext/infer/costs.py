@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The cost that each score-function site is responsible for."""
 
-from typing import Any
+from __future__ import annotations
 
-from pyro.ops.provenance import detach_provenance
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 from torch import Tensor
 
-from pyro_reparam_ext.infer.provenance import influences
+if TYPE_CHECKING:
+    from pyro_reparam_ext.infer.terms import Term
 
 Plates = frozenset[Any]
 
@@ -27,10 +30,10 @@ def sum_to_plates(value: Tensor, shared: Plates) -> Tensor:
 
 
 class Costs:
-    r"""The terms :math:`\log p - \log q` of one run, ready to be shared out.
+    r"""The terms of one run, ready to be shared out.
 
     A site's cost is the sum of the terms it can influence, cell by cell in its own
-    plates: all terms in the same plate cells; of these, if draws were ``tracked``, only
+    plates: all terms in the same plate cells; of these, if draws were tracked, only
     what was computed from the draw.
     Terms of auxiliary guide sites count too. (``Trace_ELBO`` leaves them out, and its
     gradient is biased for auxiliary score sites.)
@@ -39,16 +42,11 @@ class Costs:
     graphs"; Ranganath, Gerrish and Blei (2014), §3.1.
     """
 
-    def __init__(self, model_trace: Any, guide_trace: Any, tracked: bool) -> None:
+    def __init__(self, terms: Iterable[Term]) -> None:
         groups: dict[tuple[Plates, frozenset[str] | None], Tensor] = {}
-        for trace, sign in ((model_trace, 1.0), (guide_trace, -1.0)):
-            for site in trace.nodes.values():
-                if site["type"] != "sample":
-                    continue
-                names = influences(site) if tracked else None
-                key = (plates_of(site), names)
-                term = sign * detach_provenance(site["log_prob"]).detach()
-                groups[key] = groups[key] + term if key in groups else term
+        for term in terms:
+            key = (term.plates, term.names)
+            groups[key] = groups[key] + term.cost if key in groups else term.cost
         self._groups = groups
 
     def of(self, site: Any) -> Tensor:
@@ -61,5 +59,6 @@ class Costs:
             if untracked or names is None or site["name"] in names:
                 summed = sum_to_plates(term, term_plates & plates)
                 total = summed if total is None else total + summed
-        assert total is not None  # its own log q is among the terms
+        if total is None:  # a closed form took its own terms, and nothing else depends
+            total = site["log_prob"].new_zeros(())
         return total

@@ -2,7 +2,6 @@
 """The ELBO with a switch: an estimator for each sample site."""
 
 import math
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
@@ -12,19 +11,34 @@ from pyro.infer import ELBO
 from pyro.infer.elbo import ELBOModule
 from pyro.infer.enum import get_importance_trace
 from pyro.infer.util import is_validation_enabled
-from pyro.ops.provenance import detach_provenance
 from pyro.util import check_if_enumerated, warn_if_nan
 from torch import Tensor
 
-from pyro_reparam_ext.gradients import Baseline
-from pyro_reparam_ext.infer.costs import Costs, plates_of, sum_to_plates
+from pyro_reparam_ext.gradients.adaptive import coefficients
+from pyro_reparam_ext.infer.controls import attach_learners, control_surrogate
 from pyro_reparam_ext.infer.handlers import LossMessenger
 from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
 from pyro_reparam_ext.infer.provenance import TrackScoreSites
-from pyro_reparam_ext.infer.run import Run, baseline_of, samples
+from pyro_reparam_ext.infer.replay_surrogates import (
+    difference_surrogate,
+    enumerated,
+    sum_surrogate,
+)
+from pyro_reparam_ext.infer.run import (
+    Minibatches,
+    Program,
+    Run,
+    asks_for_costs,
+    baseline_of,
+    negative_elbo,
+    replays,
+)
+from pyro_reparam_ext.infer.score_surrogate import score_surrogate
 from pyro_reparam_ext.infer.state import EstimatorState
+from pyro_reparam_ext.infer.terms import samples
 
 _DEPENDENCIES = ("provenance", "plate")
+_SCORES = ("site", "replay")
 
 
 class TraceSwitch_ELBO(ELBO):
@@ -49,7 +63,8 @@ class TraceSwitch_ELBO(ELBO):
 
     Args:
         estimator: Estimator of all sites not named otherwise: a name
-            (``"pathwise"``, ``"score"``, ``"ema"``, ``"rloo"``), a
+            (``"pathwise"``, ``"adaptive"``, ``"rloo"``, …, see
+            :doc:`/choosing_an_estimator`), a
             :class:`~pyro_reparam_ext.gradients.GradientEstimator`, or None.
         sites: From site names or globs to an estimator, its name, None, or a function
             of the site's message that returns one of these. ``AutoNormal`` sites go by
@@ -60,6 +75,14 @@ class TraceSwitch_ELBO(ELBO):
             site in the last run is not traced; if it then does, its plates decide.
             Use ``"plate"`` if a draw enters a ``torch.jit.script`` function, through
             which it cannot be traced.
+        stl: Which score ``"stl"`` and ``"adaptive"`` take off: ``"site"``, that of the
+            site's own distribution as it was drawn from; or ``"replay"``, only the
+            explicit dependence on the parameters, by running the guide once more at
+            its draws. The two agree unless guide sites depend on each other; then
+            only the second has zero variance at the posterior.
+        vectorize_replays: Whether the values that ``"disarm"``, ``"mvd"`` and
+            ``"enum"`` try are replayed in one run, in an outermost plate. Otherwise,
+            for programs that branch on a draw, in one run each.
         allow_biased: Whether ``estimator`` may be a biased one. In ``sites`` and in
             annotations it always may.
         num_particles: Number of draws averaged.
@@ -78,6 +101,8 @@ class TraceSwitch_ELBO(ELBO):
         state: The :class:`~pyro_reparam_ext.infer.EstimatorState` of baselines. Save
             ``elbo.state.state_dict()``; a module made by ``elbo(model, guide)`` has it
             among its own.
+        closed_forms: What each ``"analytic"`` site got in the last step: ``"kl"``,
+            ``"entropy"`` or ``"sampled"``, with the reason why not more.
 
     Source: Schulman et al. (2015), "Gradient estimation using stochastic computation
     graphs"; Mohamed et al. (2020), "Monte Carlo gradient estimation in machine
@@ -106,6 +131,8 @@ class TraceSwitch_ELBO(ELBO):
         sites: SiteChoices | None = None,
         *,
         dependency: str = "provenance",
+        stl: str = "site",
+        vectorize_replays: bool = True,
         allow_biased: bool = False,
         num_particles: int = 1,
         vectorize_particles: bool = False,
@@ -119,6 +146,8 @@ class TraceSwitch_ELBO(ELBO):
                 f"{name}: dependency must be one of {_DEPENDENCIES}; "
                 f"found {dependency!r}."
             )
+        if stl not in _SCORES:
+            raise ValueError(f"{name}: stl must be one of {_SCORES}; found {stl!r}.")
         if not isinstance(num_particles, int) or num_particles < 1:
             raise ValueError(
                 f"{name}: num_particles must be a positive integer; "
@@ -133,7 +162,10 @@ class TraceSwitch_ELBO(ELBO):
         )
         self.dependency = dependency
         self.policy = Policy(estimator, sites, name, allow_biased)
+        self.stl = stl
+        self.vectorize_replays = vectorize_replays
         self.state = EstimatorState()
+        self.closed_forms: dict[str, str] = {}
         self._tracks = dependency == "provenance"
 
     def __call__(self, model: Any, guide: Any) -> "SwitchELBOModule":
@@ -144,7 +176,7 @@ class TraceSwitch_ELBO(ELBO):
         """The negative ELBO, estimated without gradients; baselines do not learn."""
         with torch.no_grad():
             traces = self._get_traces(model, guide, args, kwargs)
-            value = sum(Run(m, g, tracked=False).negative_elbo() for m, g in traces)
+            value = sum(negative_elbo(m, g) for m, g in traces)
             value = value / self.num_particles
         return _checked(float(value))
 
@@ -171,14 +203,27 @@ class TraceSwitch_ELBO(ELBO):
             value = value + one_value
         return _checked(value.item())
 
+    def coefficients(self) -> dict[str, dict[str, float]]:
+        """The learned coefficients of adaptive sites, by site and parameter.
+
+        0 is the pathwise estimate, 1 the one that sticks the landing.
+        """
+        found = {name: coefficients(state) for name, state in self.state.items()}
+        return {name: values for name, values in found.items() if values}
+
     def _independent_runs(
         self, model: Any, guide: Any, args: Any, kwargs: Any
     ) -> Iterator[list[Run]]:
-        """The runs of a step, those together whose baselines are shared."""
+        """The runs of a step, those together whose baselines are shared.
+
+        And those with replays, so that these come after all draws, which then are the
+        same under every estimator.
+        """
         together: list[Run] = []
         for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
-            run = Run(model_trace, guide_trace, self._tracked)
-            if any(baseline_of(site) is not None for _, site in samples(guide_trace)):
+            run = Run(model_trace, guide_trace, *self._last)
+            sites = [site for _, site in samples(guide_trace)]
+            if any(baseline_of(site) or replays(site) for site in sites):
                 together.append(run)
             else:
                 yield [run]
@@ -186,57 +231,33 @@ class TraceSwitch_ELBO(ELBO):
             yield together
 
     def _value_and_surrogate(self, runs: list[Run]) -> tuple[Tensor, Tensor]:
-        surrogate = sum(run.pathwise_surrogate() for run in runs)
-        score_sites: dict[str, list[tuple[Any, Tensor]]] = defaultdict(list)
+        surrogate: Any = 0.0
+        learners = []
         for run in runs:
-            costs = None
-            for name, site in samples(run.guide):
-                if isinstance(site["score_parts"].score_function, Tensor):
-                    costs = costs or Costs(run.model, run.guide, run.tracked)
-                    score_sites[name].append((site, costs.of(site)))
-        for name, draws in score_sites.items():
-            surrogate = surrogate - self._score_surrogate(name, draws)
+            run.summed_out = frozenset(enumerated(run))
+            self.closed_forms.update(run.closed_forms)
+            control, new = control_surrogate(run, self.state, self.stl == "replay")
+            learners += new
+            surrogate = surrogate + run.pathwise_surrogate() - control
+            for added in (difference_surrogate, sum_surrogate):
+                surrogate = surrogate - added(
+                    run, self._switched, self.vectorize_replays
+                )
+        in_one_run = self.vectorize_particles and self.num_particles > 1
+        surrogate = surrogate - score_surrogate(runs, self.state, in_one_run)
         value = sum(run.negative_elbo() for run in runs)
         particles = self.num_particles
         value, surrogate = torch.as_tensor(value), torch.as_tensor(surrogate)
+        attach_learners(learners, surrogate)
         return value.detach() / particles, surrogate / particles
-
-    def _score_surrogate(self, name: str, draws: list[tuple[Any, Tensor]]) -> Tensor:
-        """The surrogate of one score site, over the runs that drew it."""
-        sites, costs = zip(*draws, strict=True)
-        baseline = baseline_of(sites[0])
-        if baseline is not None:
-            costs = self._subtract_baseline(name, baseline, costs)
-        total: Any = 0.0
-        for site, cost in zip(sites, costs, strict=True):
-            score = detach_provenance(site["score_parts"].score_function)
-            total = total + (cost * sum_to_plates(score, plates_of(site))).sum()
-        return total
-
-    def _subtract_baseline(
-        self, name: str, baseline: Baseline, costs: tuple[Tensor, ...]
-    ) -> tuple[Tensor, ...]:
-        in_one_run = self.vectorize_particles and self.num_particles > 1
-        if not in_one_run and len({cost.shape for cost in costs}) > 1:
-            raise ValueError(
-                f"Site {name!r}: a baseline needs the same plate sizes in every "
-                f"particle; found {[tuple(cost.shape) for cost in costs]}. Use 'score' "
-                "for this site."
-            )
-        # [particles, *plates]: the particle plate is the outermost of all
-        cost = costs[0] if in_one_run else torch.stack(costs)
-        state = self.state.of(name)
-        advantage = cost - baseline.value(cost, state)
-        if self.state.training:
-            baseline.update(cost, state)
-        return (advantage,) if in_one_run else advantage.unbind()
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         """One run of the guide, and of the model against it."""
         # A guide that drew no score site in its last run is trusted not to do so: it
         # is not watched, which costs time. If it does, its plates decide for once.
-        self._tracked = self._tracks
-        with TrackScoreSites() if self._tracked else nullcontext():
+        tracked = self._tracks
+        minibatches = Minibatches()
+        with TrackScoreSites() if tracked else nullcontext(), minibatches:
             model_trace, guide_trace = get_importance_trace(
                 "flat",
                 self.max_plate_nesting,
@@ -245,9 +266,10 @@ class TraceSwitch_ELBO(ELBO):
                 args,
                 kwargs,
             )
+        program = Program(model, guide, args, kwargs)
+        self._last = tracked, program, minibatches.indices
         self._tracks = self.dependency == "provenance" and any(
-            isinstance(site["score_parts"].score_function, Tensor)
-            for _, site in samples(guide_trace)
+            asks_for_costs(site) for _, site in samples(guide_trace)
         )
         if is_validation_enabled():
             check_if_enumerated(guide_trace)

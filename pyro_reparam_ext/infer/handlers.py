@@ -9,9 +9,10 @@ from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import nn
 
-from pyro_reparam_ext.gradients import GradientEstimator, name_of, resolve
+from pyro_reparam_ext.gradients import Adaptive, GradientEstimator, name_of, resolve
 from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
 from pyro_reparam_ext.infer.site import estimator_of, is_latent, plain, switch
+from pyro_reparam_ext.infer.taps import tapped
 
 
 class PolicyMessenger(Messenger):
@@ -91,8 +92,12 @@ class LossMessenger(PolicyMessenger):
         elif not named:
             estimator = annotation(msg)
             if estimator is None and "estimator" not in msg["infer"]:
-                estimator = self.policy.by_default(msg)
+                estimator = self.default(msg)
         pair(msg, estimator)
+
+    def default(self, msg: Any) -> GradientEstimator | None:
+        """The estimator of a site that nobody names."""
+        return self.policy.by_default(msg)
 
     def __exit__(self, exc_type: Any, exc_value: Any, traceback: Any) -> None:
         super().__exit__(exc_type, exc_value, traceback)
@@ -164,6 +169,8 @@ def pair(msg: Any, estimator: GradientEstimator | None) -> None:
             f"{name} needs num_particles >= {estimator.min_particles}; found "
             f"{loss.num_particles}. Raise num_particles, or use 'ema' for this site."
         )
+    if isinstance(estimator, Adaptive):
+        original = tapped(original)
     msg["fn"] = switch(original, estimator)
 
 

@@ -250,8 +250,13 @@ def influences(site: Any) -> frozenset[str]:
 
     What a density computes outside of torch still depends on value and parameters.
     """
-    draws = site["infer"]["_controlled_by"] | get_provenance(site["log_prob"])
-    draws = draws | get_provenance(site["value"]) | _held_by(site["fn"])
+    draws = get_provenance(site["log_prob"]) | get_provenance(site["value"])
+    return law_influences(site) | frozenset(draw.name for draw in draws)
+
+
+def law_influences(site: Any) -> frozenset[str]:
+    """Names of the score sites that the distribution at a traced site depends on."""
+    draws = site["infer"]["_controlled_by"] | _held_by(site["fn"])
     return frozenset(draw.name for draw in draws)
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What estimators remember between steps."""
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -29,6 +30,12 @@ class EstimatorState(nn.Module):
         state = self.sites[key]
         assert isinstance(state, SiteState)
         return state
+
+    def items(self) -> Iterator[tuple[str, SiteState]]:
+        """The sites, by name, and their states."""
+        for key, state in self.sites.items():
+            assert isinstance(state, SiteState)
+            yield unquote(key.removeprefix("@")), state
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any

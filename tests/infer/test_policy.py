@@ -213,7 +213,7 @@ ERRORS = {
     "unknown estimator": (
         lambda: TraceSwitch_ELBO("pathwize"),
         ValueError,
-        r"TraceSwitch_ELBO: unknown estimator 'pathwize'. Known: 'pathwise', 'score'",
+        r"TraceSwitch_ELBO: unknown estimator 'pathwize'. Known: 'pathwise', 'stl'",
     ),
     "unknown estimator at a site": (
         step(TraceSwitch_ELBO, annotated("foo")),

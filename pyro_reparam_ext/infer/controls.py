@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+r"""Scores as control variates: sites whose entropy term is weighed against its score.
+
+The score :math:`s = \nabla\log q(z)` at fixed :math:`z` has mean zero. An adaptive site
+takes :math:`a\,s` off the gradient. It needs two gradients with respect to the
+parameters of the site's distribution: :math:`s`, from a backward pass that ends there,
+and that of the whole loss, :math:`g`, which a hook sees when it passes by.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pyro import poutine
+from pyro.distributions.util import scale_and_mask
+from pyro.ops.provenance import detach_provenance
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+
+from pyro_reparam_ext.distributions.held_tensors import split_tensors
+from pyro_reparam_ext.gradients import Adaptive, StickingTheLanding
+from pyro_reparam_ext.gradients.base import density_at
+from pyro_reparam_ext.infer.run import Run
+from pyro_reparam_ext.infer.site import estimator_of, plain
+from pyro_reparam_ext.infer.state import EstimatorState
+from pyro_reparam_ext.infer.taps import Tap
+from pyro_reparam_ext.infer.terms import samples
+
+
+def control_surrogate(
+    run: Run, state: EstimatorState, replay: bool
+) -> tuple[Any, list["_Learner"]]:
+    """What the controlled sites take off the surrogate; adaptive ones begin to learn.
+
+    Args:
+        run: A run of the program.
+        state: Where the coefficients are.
+        replay: Whether a score counts only the explicit dependence on the parameters,
+            and not that through other draws. It takes a replay of the guide.
+
+    Returns:
+        The surrogate, and the hooks to be told of the gradient of the loss.
+    """
+    sites = {
+        name: site
+        for name, site in samples(run.guide)
+        if isinstance(estimator_of(site["fn"]), Adaptive | StickingTheLanding)
+    }
+    total: Any = 0.0
+    learners: list[_Learner] = []
+    replayed = _replay_detached(run) if replay and sites else None
+    for name, site in sites.items():
+        estimator = estimator_of(site["fn"])
+        fn = plain(site["fn"])
+        score = _log_prob(fn, site)
+        if isinstance(estimator, StickingTheLanding):
+            if replayed is not None:  # it took off the score at the site: exchange it
+                explicit = replayed.trace.nodes[name]["log_prob_sum"]
+                total = total + (explicit - score)
+            continue
+        assert isinstance(estimator, Adaptive)
+        taps = [tap for tap in fn._taps if tap.view.requires_grad]
+        views = [tap.view for tap in taps]
+        scores = torch.autograd.grad(score, views, allow_unused=True) if taps else ()
+        memory = state.of(name)
+        for tap, s in zip(taps, scores, strict=True):
+            if s is None:
+                continue
+            a = estimator.coefficient(tap.name, memory, s)
+            held = tap.held if replayed is None else replayed.held[name][tap.position]
+            total = total + (a * s * held).sum()
+            if memory.training:
+                learners.append(_Learner(estimator, tap, memory, s))
+    return total, learners
+
+
+@dataclass(frozen=True)
+class _Learner:
+    """Waits for the gradient of the loss to pass a tap."""
+
+    estimator: Adaptive
+    tap: Tap
+    memory: Any
+    score: Tensor
+
+    def attach(self, upstream: list[Tensor]) -> None:
+        """Learn when it does; ``upstream`` then has the derivative in the surrogate."""
+
+        def learn(gradient: Tensor) -> None:
+            with torch.no_grad():
+                g = gradient / upstream[-1]
+                self.estimator.learn(self.tap.name, self.memory, g, self.score)
+
+        self.tap.view.register_hook(learn)
+
+
+def attach_learners(learners: list[_Learner], surrogate: Tensor) -> None:
+    """Let adaptive sites learn from the gradient of the surrogate, however scaled."""
+    if learners and surrogate.requires_grad:
+        upstream: list[Tensor] = []
+        surrogate.register_hook(upstream.append)
+        for learner in learners:
+            learner.attach(upstream)
+
+
+def _log_prob(fn: Any, site: Any) -> Tensor:
+    """The log-density of the draw at fixed value, scaled and masked, summed."""
+    value = detach_provenance(site["value"]).detach()
+    args, kwargs = site["args"], site["kwargs"]
+    log_prob = detach_provenance(density_at(fn, value, *args, **kwargs))
+    return scale_and_mask(log_prob, site["scale"], site["mask"]).sum()
+
+
+class _Held(Messenger):
+    """Notes the tensors that distributions hold, as they are before the draw."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held: dict[str, list[Tensor]] = {}
+        self.trace: Any = None
+
+    def _pyro_sample(self, msg: Any) -> None:
+        if hasattr(msg["fn"], "log_prob"):
+            self.held[msg["name"]] = split_tensors(msg["fn"])[1]
+
+
+def _replay_detached(run: Run) -> _Held:
+    """The guide again, at its draws without their paths."""
+    draws = run.guide.copy()
+    for name, site in samples(run.guide):
+        value = detach_provenance(site["value"])
+        draws.nodes[name] = {**site, "value": value.detach()}
+    program = run.program
+    tracer = poutine.trace(poutine.replay(program.guide, trace=draws))
+    with _Held() as held:
+        held.trace = tracer.get_trace(*program.args, **program.kwargs)
+    held.trace.compute_log_prob()
+    return held
