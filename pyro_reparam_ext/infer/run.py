@@ -96,37 +96,6 @@ def asks_for_costs(site: Any) -> bool:
     return isinstance(site["score_parts"].score_function, Tensor) or replays(site)
 
 
-def negative_elbo(self) -> Any:
-        """The value of the loss for this run."""
-        return negative_elbo(self.model, self.guide)
-
-    def pathwise_surrogate(self) -> Any:
-        """The same as the estimators would differentiate it along the paths.
-
-        Without the terms that depend on a site that is summed out, which the sum has.
-        """
-        surrogate: Any = 0.0
-        for term in self.terms:
-            kept = not any(term.may_depend_on(name) for name in self.summed_out)
-            if term.surrogate is not None and kept:
-                surrogate = surrogate - term.surrogate.sum()
-        return surrogate
-
-
-def baseline_of(site: Any) -> Baseline | None:
-    """The baseline of a site's estimator, if it has one."""
-    baseline = getattr(estimator_of(site["fn"]), "baseline", None)
-    return baseline if isinstance(baseline, Baseline) else None
-
-
-def asks_for_costs(site: Any) -> bool:
-    """Whether it matters for a site what its draw influences."""
-    estimator = estimator_of(site["fn"])
-    return isinstance(site["score_parts"].score_function, Tensor) or isinstance(
-        estimator, ReplayEstimator | Enumerate
-    )
-
-
 def negative_elbo(model: Any, guide: Any) -> Any:
     r""":math:`\log q - \log p`, scaled and masked."""
     value: Any = 0.0
