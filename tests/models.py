@@ -5,10 +5,7 @@ Each is small enough to enumerate and integrate: `tests/infer/test_unbiased.py` 
 every estimator on every one of them. Their gradients have finite fourth moments.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from pyro.infer.autoguide import (
     AutoDiagonalNormal,
@@ -17,6 +14,8 @@ from pyro.infer.autoguide import (
     AutoNormalMessenger,
 )
 
+from tests.element_models import ELEMENT_MODELS
+from tests.model_case import DEFAULT, EVERYWHERE, LOCAL, MVD, NO_PATH, ModelCase
 from tests.programs import (
     Regression,
     always,
@@ -48,60 +47,6 @@ from tests.programs import (
     two_plates_guide,
     two_plates_model,
 )
-
-
-@dataclass(frozen=True)
-class ModelCase:
-    """A model, how to make its guide, and the estimators to try.
-
-    Args:
-        model: The model.
-        guide: Makes the guide; called with the model, after parameters are cleared.
-        choices: From a label to keyword arguments of the loss.
-        exact_model: The model without subsampling, if ``model`` subsamples.
-        exact_guide: Its guide.
-        static: Whether the program may run once for many particles.
-        reparameterized: Whether every guide site has rsample by default.
-        nesting: Number of nested plates.
-        stock_is_wrong: Whether ``Trace_ELBO`` is biased with score-function sites.
-        nodes: Quadrature nodes a dimension.
-    """
-
-    name: str
-    model: Callable[..., Any]
-    guide: Callable[..., Any]
-    choices: Mapping[str, Mapping[str, Any]]
-    exact_model: Callable[..., Any] | None = None
-    exact_guide: Callable[..., Any] | None = None
-    static: bool = True
-    reparameterized: bool = True
-    nesting: int = 0
-    stock_is_wrong: bool = False
-    nodes: int = 40
-
-
-EVERYWHERE = {
-    "pathwise": {"estimator": "pathwise"},
-    "stl": {"estimator": "stl"},
-    "adaptive": {"estimator": "adaptive"},
-    "adaptive4": {"estimator": "adaptive", "num_particles": 4},
-    "analytic": {"estimator": "analytic"},
-    "score": {"estimator": "score"},
-    "ema": {"estimator": "ema"},
-    "rloo": {"estimator": "rloo", "num_particles": 2},
-    "rloo4": {"estimator": "rloo", "num_particles": 4},
-}
-NEED_PATH = ("pathwise", "stl", "adaptive", "adaptive4")
-NO_PATH = {k: v for k, v in EVERYWHERE.items() if k not in NEED_PATH}
-MVD = {"mvd": {"estimator": "mvd"}}
-DEFAULT = {"default": {}}
-LOCAL = {  # of a Bernoulli site c
-    "c rloo": {"sites": {"c": "rloo"}, "num_particles": 2},
-    "c disarm": {"sites": {"c": "disarm"}},
-    "c mvd": {"sites": {"c": "mvd"}, "num_particles": 2},
-    "c enum": {"sites": {"c": "enum"}},
-}
-
 
 MODELS = [
     ModelCase("normal", normal_model, always(normal_guide), EVERYWHERE | MVD),
@@ -284,4 +229,5 @@ MODELS = [
         EVERYWHERE | MVD,
         nesting=1,
     ),
+    *ELEMENT_MODELS,
 ]

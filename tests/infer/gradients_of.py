@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pyro_reparam_ext import TraceSwitch_ELBO
 from pyro_reparam_ext.testing.exact import exact_gradient
-from tests.models import ModelCase
+from tests.model_case import ModelCase
 
 
 class Estimate(NamedTuple):
