@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold exactly, and not on average, between estimators."""
+
+import copy
+
+import pyro
+import pyro.distributions as dist
+import pytest
+import torch
+from pyro.infer import SVI, TraceEnum_ELBO, TraceMeanField_ELBO, config_enumerate
+from torch.distributions import Poisson
+
+from pyro_reparam_ext import TraceSwitch_ELBO
+from pyro_reparam_ext.gradients import Adaptive, DisARM
+from tests.cases import MODELS
+from tests.infer.gradients_of import clear_gradients, parameter_gradients, prepare
+
+CASES = {case.name: case for case in MODELS}
+CONTINUOUS = [
+    "normal",
+    "flow",
+    "plated",
+    "masked",
+    "AutoNormal",
+    "AutoMultivariateNormal",
+    "reversed",
+]
+T = torch.tensor
+
+
+def gradient(loss, case, guide, seed=4):
+    clear_gradients()
+    pyro.set_rng_seed(seed)
+    loss.loss_and_grads(case.model, guide)
+    return parameter_gradients()
+
+
+def fix_coefficients(loss, case, guide, value):
+    """Let an adaptive loss believe it has learned ``value`` everywhere."""
+    gradient(loss, case, guide)
+    for name, buffer in loss.state.named_buffers():
+        if name.endswith("_score_score"):
+            buffer.fill_(1.0)
+        elif name.endswith("_gradient_score"):
+            buffer.fill_(value)
+    loss.state.eval()
+
+
+@pytest.mark.parametrize("stl", ["site", "replay"])
+@pytest.mark.parametrize("name", CONTINUOUS)
+def test_adaptive_is_pathwise_at_zero_and_stl_at_one(name, stl):
+    case = CASES[name]
+    guide = prepare(case)
+    for value, other in ((0.0, "pathwise"), (1.0, "stl")):
+        adaptive = TraceSwitch_ELBO("adaptive", stl=stl)
+        fix_coefficients(adaptive, case, guide, value)
+        torch.testing.assert_close(
+            gradient(adaptive, case, guide),
+            gradient(TraceSwitch_ELBO(other, stl=stl), case, guide),
+            rtol=1e-12,
+            atol=1e-12,
+        )
+
+
+@pytest.mark.parametrize("name", [n for n in CONTINUOUS if n != "reversed"])
+def test_replay_changes_nothing_where_sites_do_not_depend_on_each_other(name):
+    case = CASES[name]
+    guide = prepare(case)
+    site, replay = (
+        gradient(TraceSwitch_ELBO("stl", stl=stl), case, guide)
+        for stl in ("site", "replay")
+    )
+    torch.testing.assert_close(site, replay, rtol=1e-12, atol=1e-12)
+
+
+# z1 ~ N(0, 1), z2 | z1 ~ N(z1, 1), x ~ N(z2, 1) at 1: the guide is the posterior.
+def ladder_model():
+    z1 = pyro.sample("z1", dist.Normal(0.0, 1.0))
+    z2 = pyro.sample("z2", dist.Normal(z1, 1.0))
+    pyro.sample("x", dist.Normal(z2, 1.0), obs=T(1.0))
+
+
+def posterior():
+    p = pyro.param("p", T([1 / 3, 2 / 3, 0.5, 0.5, 0.5]))
+    z1 = pyro.sample("z1", dist.Normal(p[0], p[1].sqrt()))
+    pyro.sample("z2", dist.Normal(p[2] + p[3] * z1, p[4].sqrt()))
+
+
+def variance(model, guide, loss, steps=20):
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    rows = []
+    for _ in range(steps):
+        loss.loss_and_grads(model, guide)
+        rows.append(parameter_gradients())
+        clear_gradients()
+    return torch.stack(rows).var(0).sum().item()
+
+
+@pytest.mark.parametrize(
+    ("options", "zero"),
+    [
+        ({"estimator": "stl", "stl": "replay"}, True),
+        ({"estimator": "stl"}, False),
+        ({"estimator": "mvd"}, True),
+        # the whole log p - log q is constant there, a site's share of it is not
+        ({"estimator": "rloo", "num_particles": 2, "dependency": "plate"}, True),
+        ({"estimator": "rloo", "num_particles": 2}, False),
+        ({"estimator": "pathwise"}, False),
+        ({"estimator": "score"}, False),
+    ],
+)
+def test_no_variance_where_the_guide_is_the_posterior(options, zero):
+    found = variance(ladder_model, posterior, TraceSwitch_ELBO(**options))
+    assert (found < 1e-20) == zero
+
+
+def test_adaptive_learns_to_stick_the_landing():
+    loss = TraceSwitch_ELBO("adaptive", stl="replay")
+    variance(ladder_model, posterior, loss, steps=10)
+    assert variance(ladder_model, posterior, loss) < 1e-20
+    found = loss.coefficients()
+    assert set(found) == {"z1", "z2"}
+    for values in found.values():
+        assert values == pytest.approx({"loc": 1.0, "scale": 1.0})
+
+
+def test_what_is_learned_does_not_depend_on_how_the_loss_is_scaled():
+    case = CASES["normal"]
+    found = []
+    for factor in (1.0, 1000.0):
+        guide = prepare(case)
+        loss = TraceSwitch_ELBO("adaptive", num_particles=2)
+        pyro.set_rng_seed(0)
+        for _ in range(5):
+            (factor * loss.differentiable_loss(case.model, guide)).backward()
+        found.append(loss.coefficients()["z"])
+    assert found[0] == pytest.approx(found[1], rel=1e-9)
+    assert found[0]["loc"] > 0
+
+
+def test_coefficients_are_saved_copied_and_kept_in_evaluation():
+    case = CASES["AutoNormal"]
+    guide = prepare(case)
+    loss = TraceSwitch_ELBO("adaptive")
+    for seed in range(4):
+        gradient(loss, case, guide, seed)
+    again = TraceSwitch_ELBO("adaptive")
+    again.state.load_state_dict(loss.state.state_dict())
+    expected = loss.coefficients()
+    assert set(expected) == {"s_unconstrained", "z_unconstrained"}
+    assert again.coefficients() == expected == copy.deepcopy(loss).coefficients()
+    loss.state.eval()
+    gradient(loss, case, guide)
+    assert loss.coefficients() == expected
+
+
+def test_adaptive_does_not_mind_a_shorter_last_minibatch():
+    def model(x):
+        with pyro.plate("data", 7, subsample=x):
+            z = pyro.sample("z", dist.Normal(torch.zeros(2), 1.0).to_event(1))
+            pyro.sample("x", dist.Normal(z.sum(-1), 1.0), obs=x)
+
+    def guide(x):
+        loc = pyro.param("loc", torch.zeros(2))
+        with pyro.plate("data", 7, subsample=x):
+            pyro.sample("z", dist.Normal(loc + x[:, None], 1.0).to_event(1))
+
+    pyro.clear_param_store()
+    svi = SVI(
+        model, guide, pyro.optim.Adam({"lr": 0.01}), loss=TraceSwitch_ELBO("adaptive")
+    )
+    for batch in torch.arange(7.0).split(3):
+        svi.step(batch)
+
+
+def test_horizon_is_checked():
+    with pytest.raises(ValueError, match="Adaptive: horizon must be at least 2"):
+        Adaptive(horizon=1)
+
+
+@pytest.mark.parametrize("name", ["chain", "two plates", "elements", "integers"])
+def test_enumeration_of_every_site_has_no_variance(name):
+    case = CASES[name]
+    guide = prepare(case)
+    found = [gradient(TraceSwitch_ELBO("enum"), case, guide, seed) for seed in range(3)]
+    for other in found[1:]:
+        torch.testing.assert_close(found[0], other, rtol=1e-9, atol=1e-12)
+
+
+def test_enumeration_agrees_with_pyro():
+    """Where TraceEnum_ELBO sums exactly, so do we, and to the same gradient."""
+    case = CASES["chain"]
+    guide = prepare(case)
+    ours = gradient(TraceSwitch_ELBO("enum"), case, guide)
+    clear_gradients()
+    stock = TraceEnum_ELBO(max_plate_nesting=case.nesting)
+    stock.loss_and_grads(case.model, config_enumerate(guide, "parallel"))
+    torch.testing.assert_close(ours, parameter_gradients(), rtol=1e-9, atol=1e-12)
+
+
+def test_analytic_agrees_with_the_mean_field_loss():
+    """With every divergence closed, both differentiate the same expression."""
+    case = CASES["plated"]
+    guide = prepare(case)
+    ours = TraceSwitch_ELBO("analytic")
+    found = gradient(ours, case, guide)
+    assert ours.closed_forms == {"s": "kl", "z": "kl"}
+    expected = gradient(TraceMeanField_ELBO(), case, guide)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_analytic_says_where_it_fell_back():
+    def forms(name):
+        case = CASES[name]
+        guide = prepare(case)
+        loss = TraceSwitch_ELBO("analytic")
+        gradient(loss, case, guide)
+        return loss.closed_forms
+
+    reverse = forms("reversed")
+    assert (
+        reverse["z2"] == "entropy: the model draws 'z1' before it, the guide after it"
+    )
+    assert reverse["z1"] == "kl"
+    assert forms("annealed")["z"].startswith("entropy: model and guide scale")
+    assert forms("AutoNormal")["z_unconstrained"] == (
+        "entropy: the model has no such site"
+    )
+    assert forms("flow")["z"].startswith("sampled: no divergence")
+
+
+@pytest.mark.parametrize("logit", [-2.0, -0.3, 0.0, 0.7, 1.8])
+def test_disarm_is_the_mean_of_arm_given_the_pair(logit):
+    phi = T(logit, dtype=torch.float64, requires_grad=True)
+    base = dist.Bernoulli(logits=phi)
+    f = {0.0: 0.3, 1.0: 1.9}
+    u = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
+    p = base.probs.detach()
+    one, two = (u < p).double(), (1 - u < p).double()
+    values = f[0.0] + (f[1.0] - f[0.0]) * torch.stack([one, two])
+    # b = [u < p] makes the twin of ARM's [u > 1 - p] our first
+    arm = (values[1] - values[0]) * (u - 0.5)
+    for b in (0.0, 1.0):
+        for twin in (0.0, 1.0):
+            chosen = (one == b) & (two == twin)
+            if chosen.sum() < 10:
+                continue
+            (ours,) = torch.autograd.grad(
+                DisARM().surrogate(
+                    base,
+                    T(b, dtype=torch.float64),
+                    T([twin], dtype=torch.float64),
+                    T([f[twin] - f[b]], dtype=torch.float64),
+                ),
+                phi,
+                retain_graph=True,
+            )
+            assert arm[chosen].mean().item() == pytest.approx(ours.item(), abs=2e-5)
+
+
+def test_the_twin_of_disarm_has_the_law_of_the_draw():
+    base = dist.Bernoulli(probs=T([0.2, 0.5, 0.9]))
+    pyro.set_rng_seed(0)
+    draw = base.sample((100_000,))
+    twin = DisARM().alternatives(base.expand([100_000, 3]), draw)[0]
+    error = (twin.mean(0) - base.probs).abs() / (base.variance / 100_000).sqrt()
+    assert error.max() < 5
+    together = (draw * twin).mean(0)  # both: u in (1 - p, p)
+    expected = (2 * base.probs - 1).clamp(min=0)
+    assert (together - expected).abs().max() < 0.01
+
+
+def test_measure_valued_poisson():
+    """Against the sum over the support, which has no end."""
+    z = torch.arange(80.0, dtype=torch.float64)
+
+    def model():
+        z = pyro.sample("z", dist.Poisson(2.0))
+        pyro.sample("x", dist.Normal(z, 2.0), obs=T(4.0))
+
+    def guide():
+        rate = pyro.param("rate", T(1.7)).expand(4000)
+        with pyro.plate("copies", 4000), pyro.poutine.scale(scale=1 / 4000):
+            pyro.sample("z", dist.Poisson(rate))
+
+    def copies():
+        with pyro.plate("copies", 4000), pyro.poutine.scale(scale=1 / 4000):
+            model()
+
+    rate = T(1.7, dtype=torch.float64, requires_grad=True)
+    q = Poisson(rate).log_prob(z)
+    p = Poisson(T(2.0, dtype=torch.float64)).log_prob(z) + dist.Normal(z, 2.0).log_prob(
+        T(4.0, dtype=torch.float64)
+    )
+    (exact,) = torch.autograd.grad((q.exp() * (q - p)).sum(), rate)
+    pyro.clear_param_store()
+    pyro.set_rng_seed(0)
+    rows = []
+    for _ in range(20):
+        TraceSwitch_ELBO("mvd").loss_and_grads(copies, guide)
+        rows.append(parameter_gradients())
+        clear_gradients()
+    found = torch.stack(rows)
+    error = found.mean() - exact
+    assert abs(error) < 5 * found.std() / 20**0.5
+    assert found.std() / 20**0.5 < 0.02 * abs(exact)
