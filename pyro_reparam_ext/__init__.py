@@ -8,9 +8,15 @@ r"""Gradients of expectations for Pyro: :math:`\nabla_\theta \mathrm{E}_\theta[f
 """
 
 from pyro_reparam_ext import distributions, gradients, infer
-from pyro_reparam_ext.infer import TraceSwitch_ELBO, config_estimators, estimators
+from pyro_reparam_ext.infer import (
+    TraceIW_ELBO,
+    TraceSwitch_ELBO,
+    config_estimators,
+    estimators,
+)
 
 __all__ = [
+    "TraceIW_ELBO",
     "TraceSwitch_ELBO",
     "config_estimators",
     "distributions",

@@ -7,6 +7,7 @@ import pyro.distributions as dist
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
+from tests.iw_models import IW_MODELS
 from tests.models import MODELS
 from tests.references import (
     generalized_pareto,
@@ -17,7 +18,7 @@ from tests.references import (
     von_mises,
 )
 
-__all__ = ["DISTRIBUTIONS", "MODELS"]
+__all__ = ["DISTRIBUTIONS", "IW_MODELS", "MODELS"]
 
 DISTRIBUTIONS = [
     DistributionCase(

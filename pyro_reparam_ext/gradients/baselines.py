@@ -7,6 +7,7 @@ not depend on :math:`z` leaves :math:`\mathrm{E}[(f(z) - b)\nabla\log q(z)]` as 
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -31,7 +32,12 @@ class Baseline(ABC):
     Writing your own: a frozen dataclass, compared by its options. ``value`` must not
     depend on the draw whose cost it is subtracted from; ``update`` may then take the
     new costs into account.
+
+    Attributes:
+        objectives: Names of the objectives whose costs it may be subtracted from.
     """
+
+    objectives: ClassVar[frozenset[str]] = frozenset({"elbo", "iw"})
 
     @property
     def min_particles(self) -> int:
@@ -99,6 +105,9 @@ class LeaveOneOut(Baseline):
     Source: Kool, van Hoof and Welling (2019), "Buy 4 REINFORCE samples, get a
     baseline for free!"; Salimans and Knowles (2014).
     """
+
+    # an importance-weighted bound is a cost that all particles share
+    objectives: ClassVar[frozenset[str]] = frozenset({"elbo"})
 
     @property
     def min_particles(self) -> int:

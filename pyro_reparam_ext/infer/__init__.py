@@ -3,11 +3,13 @@
 
 from pyro_reparam_ext.infer.elbo import SwitchELBOModule, TraceSwitch_ELBO
 from pyro_reparam_ext.infer.handlers import config_estimators, estimators
+from pyro_reparam_ext.infer.iw_elbo import TraceIW_ELBO
 from pyro_reparam_ext.infer.state import EstimatorState
 
 __all__ = [
     "EstimatorState",
     "SwitchELBOModule",
+    "TraceIW_ELBO",
     "TraceSwitch_ELBO",
     "config_estimators",
     "estimators",

@@ -4,6 +4,7 @@
 from pyro_reparam_ext.ops.bessel import one_minus_bessel_ratio
 from pyro_reparam_ext.ops.clamp_value import clamp_to_interior, clamp_value
 from pyro_reparam_ext.ops.gauss_legendre import gauss_legendre
+from pyro_reparam_ext.ops.leave_one_out import logsumexp_of_others
 from pyro_reparam_ext.ops.log1mexp import log1mexp
 from pyro_reparam_ext.ops.log_normal_cdf import log_normal_cdf
 from pyro_reparam_ext.ops.mills_ratio import mills_ratio, mills_ratio_complement
@@ -18,6 +19,7 @@ __all__ = [
     "log1mexp",
     "log1p_ratio",
     "log_normal_cdf",
+    "logsumexp_of_others",
     "mills_ratio",
     "mills_ratio_complement",
     "one_minus_bessel_ratio",

@@ -3,7 +3,8 @@
 
 import itertools
 import math
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import pyro
 import torch
@@ -13,6 +14,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import ComposeTransform, biject_to
 
+GRID = "_exact_grid"  # the plate of all points
 _NEGLIGIBLE = 36.0  # nodes cover where log q is within this of its maximum
 
 
@@ -56,28 +58,69 @@ def exact_gradient(
         >>> abs(loss.item()) < 1e-6, gradient["a"].item()
         (True, 0.0)
     """
-    nesting = _plate_nesting(model, guide, args, kwargs)
     total: Any = 0.0
-    choices: list[int] = []
-    continuous = 0
-    while True:
-        grid = _Grid(choices, continuous, nodes, dim=-nesting - 1)
-        negative_elbo = _weighted_negative_elbo(grid, model, guide, args, kwargs)
-        if grid.dimensions != continuous:  # now known for this branch: run it again
-            continuous = grid.dimensions
-            continue
-        total = total + negative_elbo
-        choices = grid.next_choices()
-        if not choices:
-            break
+    for points in grid_points(model, guide, args, kwargs, nodes):
+        elbo: Any = 0.0
+        for trace, sign in ((points.model, 1), (points.guide, -1)):
+            for site in trace.nodes.values():
+                if site["type"] == "sample":
+                    log_prob = points.outermost(site["log_prob"])
+                    elbo = elbo + sign * _sum_rest(log_prob)
+        mass = points.log_mass.exp()
+        total = total - torch.where(mass > 0, mass * elbo, 0.0).sum()
+    return total.detach(), parameter_gradients(total)
+
+
+def parameter_gradients(total: Tensor) -> dict[str, Tensor]:
+    """The gradient of every (unconstrained) parameter in the store, by name."""
     parameters = dict(pyro.get_param_store().named_parameters())
     gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
-    return total.detach(), {
+    return {
         name: torch.zeros_like(parameter) if gradient is None else gradient
         for (name, parameter), gradient in zip(
             parameters.items(), gradients, strict=True
         )
     }
+
+
+class Points(NamedTuple):
+    """Values of all draws of a program, along an outermost plate of its traces.
+
+    Args:
+        model: The model's trace.
+        guide: The guide's.
+        log_mass: The logarithm of q times the quadrature weight, at each point.
+        nesting: Number of plates around a site, this one included.
+    """
+
+    model: Any
+    guide: Any
+    log_mass: Tensor
+    nesting: int
+
+    def outermost(self, log_prob: Tensor) -> Tensor:
+        """With the points as the first dimension, ``[points or 1, ...]``."""
+        missing = self.nesting - log_prob.dim()
+        return log_prob.reshape((1,) * missing + log_prob.shape)
+
+
+def grid_points(
+    model: Any, guide: Any, args: Any, kwargs: Any, nodes: int
+) -> Iterator[Points]:
+    """All points of a program: one joint value of the discrete draws at a time."""
+    nesting = _plate_nesting(model, guide, args, kwargs)
+    choices: list[int] = []
+    continuous = 0
+    while True:
+        grid = _Grid(choices, continuous, nodes, dim=-nesting - 1)
+        points = _run(grid, model, guide, args, kwargs)
+        if grid.dimensions != continuous:  # now known for this branch: run it again
+            continuous = grid.dimensions
+            continue
+        yield points
+        choices = grid.next_choices()
+        if not choices:
+            break
 
 
 def _plate_nesting(model: Any, guide: Any, args: Any, kwargs: Any) -> int:
@@ -94,34 +137,22 @@ def _plate_nesting(model: Any, guide: Any, args: Any, kwargs: Any) -> int:
     return -min(dims, default=0)
 
 
-def _weighted_negative_elbo(
-    grid: "_Grid", model: Any, guide: Any, args: Any, kwargs: Any
-) -> Tensor:
+def _run(grid: "_Grid", model: Any, guide: Any, args: Any, kwargs: Any) -> Points:
     size = grid.nodes**grid.expected
-    plate = pyro.plate("_exact_grid", size, dim=grid.dim)
+    plate = pyro.plate(GRID, size, dim=grid.dim)
     # the grid is outermost, so that it sees distributions as the plates expand them
     model_trace, guide_trace = get_importance_trace(
         "flat", -grid.dim, plate(model), grid(plate(guide)), args, kwargs
     )
-
-    def by_point(log_prob: Tensor) -> Tensor:
-        missing = -grid.dim - log_prob.dim()
-        return _sum_rest(log_prob.reshape((1,) * missing + log_prob.shape))
-
+    points = Points(model_trace, guide_trace, torch.zeros(()), -grid.dim)
     log_q: Any = 0.0
     for name in grid.drawn:
         site = guide_trace.nodes[name]
         fn = site["fn"]
         while isinstance(fn, MaskedDistribution):  # a mask hides log_prob, not draws
             fn = fn.base_dist
-        log_q = log_q + by_point(fn.log_prob(site["value"]))
-    elbo: Any = 0.0
-    for trace, sign in ((model_trace, 1), (guide_trace, -1)):
-        for site in trace.nodes.values():
-            if site["type"] == "sample":
-                elbo = elbo + sign * by_point(site["log_prob"])
-    weight = torch.exp(log_q + grid.log_weight)
-    return -torch.where(weight > 0, weight * elbo, 0.0).sum()
+        log_q = log_q + _sum_rest(points.outermost(fn.log_prob(site["value"])))
+    return points._replace(log_mass=torch.as_tensor(log_q + grid.log_weight))
 
 
 class _Grid(Messenger):
