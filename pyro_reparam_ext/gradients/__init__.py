@@ -17,6 +17,7 @@ from pyro_reparam_ext.gradients.doubly_reparameterized import (
 from pyro_reparam_ext.gradients.enumeration import Enumerate
 from pyro_reparam_ext.gradients.measure_valued import MeasureValued
 from pyro_reparam_ext.gradients.names import NAMED_ESTIMATORS, name_of, resolve
+from pyro_reparam_ext.gradients.neural_baseline import NeuralBaseline
 from pyro_reparam_ext.gradients.pathwise import Pathwise
 from pyro_reparam_ext.gradients.replay import ReplayEstimator
 from pyro_reparam_ext.gradients.score_function import ScoreFunction
@@ -35,6 +36,7 @@ __all__ = [
     "LeaveOneOut",
     "MeasureValued",
     "MovingAverage",
+    "NeuralBaseline",
     "Pathwise",
     "ReplayEstimator",
     "ScoreFunction",

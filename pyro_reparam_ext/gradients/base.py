@@ -10,8 +10,6 @@ from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
 from torch.distributions import Distribution
 
-from pyro_reparam_ext.gradients.baselines import Baseline
-
 
 @dataclass(frozen=True, eq=False)
 class GradientEstimator(ABC):
@@ -49,7 +47,7 @@ class GradientEstimator(ABC):
         return True
 
     @property
-    def baseline(self) -> Baseline | str | None:
+    def baseline(self) -> Any:
         """What is subtracted from the cost of a score site, if anything."""
         return None
 

@@ -13,7 +13,7 @@ from pyro.distributions import (
     RelaxedOneHotCategoricalStraightThrough,
 )
 from pyro.distributions.score_parts import ScoreParts
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributions import Distribution
 
 from pyro_reparam_ext.distributions.base import is_discrete
@@ -28,6 +28,7 @@ from pyro_reparam_ext.gradients.baselines import (
     LeaveOneOut,
     MovingAverage,
 )
+from pyro_reparam_ext.gradients.neural_baseline import NeuralBaseline
 
 _STRAIGHT_THROUGH = (
     RelaxedBernoulliStraightThrough,
@@ -56,8 +57,9 @@ class ScoreFunction(GradientEstimator):
     variational inference".
 
     Args:
-        baseline: What to subtract from the cost: None, ``"ema"``, ``"rloo"``, or a
-            :class:`~pyro_reparam_ext.gradients.Baseline`.
+        baseline: What to subtract from the cost: None, ``"ema"``, ``"rloo"``, a
+            :class:`~pyro_reparam_ext.gradients.Baseline`, or a network for a
+            :class:`~pyro_reparam_ext.gradients.NeuralBaseline`.
 
     Example:
         >>> ScoreFunction(baseline="rloo").min_particles
@@ -66,16 +68,18 @@ class ScoreFunction(GradientEstimator):
 
     instead: ClassVar[str] = "'vimco'"
 
-    baseline: Baseline | str | None = None
+    baseline: Baseline | str | nn.Module | None = None
 
     def __post_init__(self) -> None:
         given = self.baseline
         if isinstance(given, str) and given in BASELINES:
             object.__setattr__(self, "baseline", BASELINES[given])
+        elif isinstance(given, nn.Module):
+            object.__setattr__(self, "baseline", NeuralBaseline(given))
         elif given is not None and not isinstance(given, Baseline):
             raise ValueError(
                 f"ScoreFunction: baseline must be one of {sorted(BASELINES)}, a "
-                f"Baseline or None; found {given!r}."
+                f"Baseline, a network or None; found {given!r}."
             )
 
     @property

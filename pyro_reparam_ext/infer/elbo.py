@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
+import pyro
 import torch
 from pyro.infer import ELBO
 from pyro.infer.elbo import ELBOModule
@@ -201,6 +202,9 @@ class TraceSwitch_ELBO(ELBO):
             if surrogate.requires_grad:  # now, so that one graph is held at a time
                 surrogate.backward(retain_graph=self.retain_graph)
             value = value + one_value
+        for name, state in self.state.items():  # SVI trains what it sees here
+            for child, network in state.named_children():
+                pyro.module(f"{child} of {name}", network)
         return _checked(value.item())
 
     def coefficients(self) -> dict[str, dict[str, float]]:

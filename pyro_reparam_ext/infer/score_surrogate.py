@@ -8,9 +8,9 @@ import torch
 from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
-from pyro_reparam_ext.gradients import Baseline, SiteState
+from pyro_reparam_ext.gradients import Baseline, NeuralBaseline, SiteState
 from pyro_reparam_ext.infer.costs import plates_of, sum_to_plates
-from pyro_reparam_ext.infer.run import Run, baseline_of
+from pyro_reparam_ext.infer.run import Program, Run, baseline_of
 from pyro_reparam_ext.infer.state import EstimatorState
 from pyro_reparam_ext.infer.terms import samples
 
@@ -24,15 +24,24 @@ def score_surrogate(runs: list[Run], state: EstimatorState, in_one_run: bool) ->
         in_one_run: Whether all particles are in one run, in its outermost plate.
     """
     draws: dict[str, list[tuple[Any, Tensor]]] = defaultdict(list)
+    program_of: dict[int, Program] = {}
     for run in runs:
         for name, site in samples(run.guide):
             if isinstance(site["score_parts"].score_function, Tensor):
                 draws[name].append((site, run.costs.of(site)))
+                program_of[id(site)] = run.program
     total: Any = 0.0
     for name, sites_and_costs in draws.items():
         sites, costs = zip(*sites_and_costs, strict=True)
         baseline = baseline_of(sites[0])
-        if baseline is not None:
+        if isinstance(baseline, NeuralBaseline):
+            memory = state.of(name)
+            memory.add_module("baseline", baseline.network)
+            programs = [program_of[id(site)] for site in sites]
+            costs, fit = _less_prediction(baseline, sites, costs, programs)
+            if memory.training:
+                total = total - fit
+        elif baseline is not None:
             memory = state.of(name)
             costs = _less_baseline(name, baseline, costs, memory, in_one_run)
         for site, cost in zip(sites, costs, strict=True):
@@ -60,3 +69,19 @@ def _less_baseline(
     if memory.training:
         baseline.update(cost, memory)
     return (advantage,) if in_one_run else advantage.unbind()
+
+
+def _less_prediction(
+    baseline: NeuralBaseline,
+    sites: tuple[Any, ...],
+    costs: tuple[Tensor, ...],
+    programs: list[Program],
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """The costs less what a network expects, and by how much it was wrong."""
+    left, fit = [], []
+    for site, cost, program in zip(sites, costs, programs, strict=True):
+        x = detach_provenance(baseline.input_of(site, program.args, program.kwargs))
+        expected = baseline.prediction(x, cost)
+        left.append(cost - expected.detach())
+        fit.append((expected - cost).square().mean())
+    return tuple(left), torch.stack(fit).sum()

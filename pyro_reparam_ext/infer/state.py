@@ -40,10 +40,16 @@ class EstimatorState(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        self.sites = nn.ModuleDict()  # what is not in the state_dict starts afresh
+        # networks stay, and are loaded by what follows; averages that are not in the
+        # state_dict start afresh
+        networks = {name: dict(state.named_children()) for name, state in self.items()}
+        self.sites = nn.ModuleDict()
+        for site, modules in networks.items():
+            for name, module in modules.items():
+                self.of(site).add_module(name, module)
         start = f"{prefix}sites.@"
         for key, value in state_dict.items():
             site, _, name = key.removeprefix(start).partition(".")
-            if key.startswith(start) and name:
+            if key.startswith(start) and name and "." not in name:
                 self.of(unquote(site)).scalar(name, value)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
