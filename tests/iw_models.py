@@ -85,6 +85,10 @@ SCORE = {
     "ema": {"estimator": "ema", "num_particles": 2},
     "vimco": {"estimator": "vimco", "num_particles": 2},
 }
+REPLAY = {
+    "mvd": {"estimator": "mvd", "num_particles": 2},
+    "disarm": {"estimator": "disarm", "num_particles": 2},
+}
 DEFAULT = {"default": {"num_particles": 2}}
 RENYI = {
     "default .5": {"num_particles": 2, "alpha": 0.5},
@@ -115,6 +119,7 @@ IW_MODELS = [
         DEFAULT
         | RENYI
         | SCORE
+        | REPLAY
         | {
             "one": {"num_particles": 1},
             "five": {"num_particles": 5},
@@ -152,14 +157,27 @@ IW_MODELS = [
         "mixed",
         mixed_model,
         always(mixed_guide),
-        DEFAULT | RENYI | SCORE | {"z3": {"sites": {"z3": "dreg"}, "num_particles": 2}},
+        DEFAULT
+        | RENYI
+        | SCORE
+        | {
+            "z3": {"sites": {"z3": "dreg"}, "num_particles": 2},
+            "mvd": {"sites": {"z2": "mvd"}, "num_particles": 2},
+            "disarm": {"sites": {"z2": "disarm"}, "num_particles": 2, "alpha": 0.5},
+        },
         nodes=18,
     ),
     IWCase(
         "local",
         local_model,
         always(local_guide),
-        DEFAULT | RENYI | SCORE,
+        DEFAULT
+        | RENYI
+        | SCORE
+        | {
+            "mvd": {"sites": {"c": "mvd"}, "num_particles": 2},
+            "disarm": {"sites": {"c": "disarm"}, "num_particles": 2},
+        },
         exact=one_by_one,
         nesting=1,
     ),
@@ -167,7 +185,7 @@ IW_MODELS = [
         "subsampled",
         partial(local_model, size=2),
         always(partial(local_guide, size=2)),
-        DEFAULT | RENYI | SCORE,
+        DEFAULT | RENYI | SCORE | {"mvd": {"sites": {"c": "mvd"}, "num_particles": 2}},
         exact=one_by_one,
         steps_vary=True,
         nesting=1,
@@ -176,7 +194,7 @@ IW_MODELS = [
         "scaled",
         scaled_model,
         always(scaled_guide),
-        DEFAULT | RENYI | SCORE,
+        DEFAULT | RENYI | SCORE | REPLAY,
         nesting=2,
     ),
     IWCase(
@@ -194,7 +212,14 @@ IW_MODELS = [
         DEFAULT
         | RENYI
         | SCORE
-        | {"last": {"sites": {"where_2": "dreg"}, "num_particles": 2}},
+        | {
+            "last": {"sites": {"where_2": "dreg"}, "num_particles": 2},
+            "mvd": {"sites": {"pres_*": "mvd"}, "num_particles": 2},
+            "hybrid": {
+                "sites": {"pres_1": "mvd", "pres_2": "vimco"},
+                "num_particles": 2,
+            },
+        },
         nodes=16,
     ),
     IWCase(

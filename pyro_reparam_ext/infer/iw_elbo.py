@@ -26,6 +26,7 @@ from pyro_reparam_ext.infer.held_values import ShareSubsamples
 from pyro_reparam_ext.infer.policy import Choice, SiteChoices
 from pyro_reparam_ext.infer.power_mean import PowerMean
 from pyro_reparam_ext.infer.run import Program
+from pyro_reparam_ext.infer.weighted_replays import weighted_replay_surrogate
 from pyro_reparam_ext.infer.weighted_run import WeightedRun, weighted_run
 from pyro_reparam_ext.infer.weighted_scores import weighted_score_surrogate
 
@@ -57,8 +58,8 @@ class TraceIW_ELBO(TraceSwitch_ELBO):
 
     Args:
         estimator: Estimator of all sites not named otherwise: ``"dreg"``,
-            ``"pathwise"``, ``"vimco"``, ``"score"``, ``"ema"``, an instance, or None
-            for the choice above.
+            ``"pathwise"``, ``"vimco"``, ``"score"``, ``"ema"``, ``"mvd"``,
+            ``"disarm"``, an instance, or None for the choice above.
         sites: From site names or globs to an estimator, as in
             :class:`TraceSwitch_ELBO`.
         alpha: :math:`\alpha`, the order of the Rényi divergence, any real number but 1:
@@ -66,6 +67,7 @@ class TraceIW_ELBO(TraceSwitch_ELBO):
         num_particles: Number of particles K.
         num_aux: Number M of auxiliary draws a particle; the fresh ones are drawn in one
             run of the guide, in an outermost plate.
+        vectorize_replays: As in :class:`TraceSwitch_ELBO`.
         allow_biased: Whether ``estimator`` may be a biased one.
         vectorize_particles: Draw particles in one run, in an outermost plate.
         max_plate_nesting: Greatest number of nested plates; by default found by
@@ -111,6 +113,7 @@ class TraceIW_ELBO(TraceSwitch_ELBO):
         alpha: float = 0.0,
         num_particles: int = 8,
         num_aux: int = 1,
+        vectorize_replays: bool = True,
         allow_biased: bool = False,
         vectorize_particles: bool = False,
         max_plate_nesting: float = math.inf,
@@ -132,6 +135,7 @@ class TraceIW_ELBO(TraceSwitch_ELBO):
             estimator,
             sites,
             dependency="plate",  # every cost is the whole bound of a cell
+            vectorize_replays=vectorize_replays,
             allow_biased=allow_biased,
             num_particles=num_particles,
             vectorize_particles=vectorize_particles,
@@ -145,7 +149,7 @@ class TraceIW_ELBO(TraceSwitch_ELBO):
 
     def loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> float:
         """The negative bound, estimated without gradients; baselines do not learn."""
-        with torch.no_grad(), ShareSubsamples():
+        with torch.no_grad(), self._sharing_subsamples():
             runs = list(self._get_traces(model, guide, args, kwargs))
             cells, log_weight = self._weigh(runs)
             value = -(cells.scale * self.bound(log_weight)).sum().item()
@@ -156,7 +160,7 @@ class TraceIW_ELBO(TraceSwitch_ELBO):
         self, model: Any, guide: Any, args: Any, kwargs: Any
     ) -> Iterator[list[WeightedRun]]:
         """All runs of a step at once: their weights are compared."""
-        with ShareSubsamples():
+        with self._sharing_subsamples():
             runs = list(self._get_traces(model, guide, args, kwargs))
         yield runs
 
@@ -171,7 +175,16 @@ class TraceIW_ELBO(TraceSwitch_ELBO):
         scores = weighted_score_surrogate(
             runs, cells, self.bound, fixed, self.state, self._in_one_run
         )
-        return -bound.detach(), -(bound + scores)
+        replays = weighted_replay_surrogate(
+            runs,
+            cells,
+            self.bound,
+            fixed,
+            self._switched,
+            self.vectorize_replays,
+            self._in_one_run,
+        )
+        return -bound.detach(), -(bound + scores + replays)
 
     def _weigh(self, runs: list[WeightedRun]) -> tuple[Cells, Tensor]:
         """The cells of the runs, and the log-weights, ``[particles, *cells]``."""
@@ -189,10 +202,16 @@ class TraceIW_ELBO(TraceSwitch_ELBO):
         """One run of the guide, and of the model against it."""
         program = Program(model, guide, args, kwargs)
         nesting = self.max_plate_nesting
-        run = weighted_run(program, self._switched, self.num_aux, nesting)
+        run = weighted_run(
+            program, self._switched, self.num_aux, nesting, self._subsamples.drawn
+        )
         if is_validation_enabled():
             check_if_enumerated(run.drawn)
         return run
+
+    def _sharing_subsamples(self) -> ShareSubsamples:
+        self._subsamples = ShareSubsamples()
+        return self._subsamples
 
     def _switched(self, guide: Any) -> Any:
         return WeightedMessenger(self.policy, self.num_particles, self.objective)(guide)

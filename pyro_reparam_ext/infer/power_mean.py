@@ -33,14 +33,17 @@ class PowerMean:
         r"""The derivative of F in each :math:`\log w_k`: positive, their sum is 1."""
         return ((1 - self.alpha) * log_weight).softmax(0)
 
-    def with_replaced(self, log_weight: Tensor, new: Tensor) -> Tensor:
-        """For each particle, F with its log-weight replaced and the others kept.
+    def others(self, log_weight: Tensor) -> Tensor:
+        """For each particle, what all others bring to ``joined``."""
+        return logsumexp_of_others((1 - self.alpha) * log_weight)
+
+    def joined(self, others: Tensor, own: Tensor, number: int) -> Tensor:
+        """F of the other particles and one with log-weight ``own``.
 
         Args:
-            log_weight: ``[particles, *plates]``.
-            new: What to put in place of each: ``[..., particles, *plates]``.
+            others: What ``others`` returned, for all particles or for one.
+            own: Its log-weight, which may be another than it had.
+            number: K.
         """
         power = 1 - self.alpha
-        others = logsumexp_of_others(power * log_weight)
-        mean = torch.logaddexp(others, power * new) - math.log(len(log_weight))
-        return mean / power
+        return (torch.logaddexp(others, power * own) - math.log(number)) / power

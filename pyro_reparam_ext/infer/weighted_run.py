@@ -38,6 +38,8 @@ class WeightedRun:
         paths: The draws whose path is to be scaled.
         scores: Traced sites and their log-density at held draws, to be taken off.
         marginal: How auxiliary draws are averaged out, if they are.
+        program: What was run.
+        minibatches: The indices that plates drew, by plate.
     """
 
     model: Any
@@ -46,6 +48,8 @@ class WeightedRun:
     paths: list[ScaledPath]
     scores: list[tuple[Any, Tensor]]
     marginal: Marginal | None
+    program: Program
+    minibatches: dict[str, Any]
 
     @property
     def traces(self) -> Iterator[Any]:
@@ -84,6 +88,7 @@ def weighted_run(
     switched: Callable[[Any], Any],
     num_aux: int,
     max_plate_nesting: float,
+    minibatches: dict[str, Any],
 ) -> WeightedRun:
     """Run the guide, and the model against it.
 
@@ -92,6 +97,7 @@ def weighted_run(
         switched: Puts the loss's choice of estimators on a guide.
         num_aux: Auxiliary draws a particle.
         max_plate_nesting: For the check of shapes.
+        minibatches: Where the indices that plates draw are noted.
     """
     model, drawn = _traces(program, switched(program.guide))
     auxiliary = auxiliary_sites(drawn, num_aux)
@@ -130,7 +136,9 @@ def weighted_run(
             fresh = fresh_draws(program, drawn, auxiliary, num_aux - 1, switched)
         marginal = Marginal(auxiliary, drawn, fresh)
     paths = list(scaled.paths.values())
-    return WeightedRun(model, guide, drawn, paths, scores, marginal)
+    return WeightedRun(
+        model, guide, drawn, paths, scores, marginal, program, minibatches
+    )
 
 
 def _traces(program: Program, guide: Any) -> tuple[Any, Any]:

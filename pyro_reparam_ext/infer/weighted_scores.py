@@ -63,9 +63,9 @@ def _baseline(
     estimator = estimator_of(site["fn"])
     if isinstance(estimator, Vimco):
         stand_in = estimator.stand_in(log_weight, bound.alpha)
-        others = bound.with_replaced(log_weight, stand_in)
+        without = bound.joined(bound.others(log_weight), stand_in, len(log_weight))
         # made of the others alone, so it may be left out where they say nothing
-        return torch.where(others.isfinite(), others, 0.0)
+        return torch.where(without.isfinite(), without, 0.0)
     baseline = baseline_of(site)
     if baseline is None:
         return 0.0
