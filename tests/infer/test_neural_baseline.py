@@ -20,7 +20,7 @@ X = torch.tensor([[-3.0], [-1.0], [0.5], [4.0]], dtype=torch.float64)
 def model(x):
     with pyro.plate("data", len(x)):
         c = pyro.sample("c", dist.Bernoulli(0.3))
-        pyro.sample("x", dist.Normal(c, 1.0), obs=3 * x[:, 0])
+        pyro.sample("x", dist.Normal(c, 1.0), obs=x[:, 0])
 
 
 def guide(x):
@@ -70,8 +70,10 @@ def test_svi_trains_the_network_and_the_variance_falls():
     plain = logit_gradients(TraceSwitch_ELBO("score"), 300)
     average = TraceSwitch_ELBO("ema")
     logit_gradients(average, 50)
-    assert learned.var() < 0.3 * plain.var()
-    assert learned.var() < 0.3 * logit_gradients(average, 300).var()
+    variances = [
+        g.var().item() for g in (learned, plain, logit_gradients(average, 300))
+    ]
+    assert variances[0] < 0.3 * min(variances[1:]), variances
 
 
 def test_it_is_unbiased_while_it_learns():
@@ -92,7 +94,7 @@ def test_a_baseline_that_sees_the_draw_is_caught():
             seen["c"] = pyro.sample("c", dist.Bernoulli(logits=logit + 0.3 * x[:, 0]))
 
     linear = nn.Linear(1, 1)
-    nn.init.constant_(linear.weight, 5.0)
+    nn.init.constant_(linear.weight, 20.0)
     loss = neural(linear, features=lambda x: seen["c"].unsqueeze(-1))
     exact = logit_gradients(TraceSwitch_ELBO("enum"), 1)[0]
     rows = []
