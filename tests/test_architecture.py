@@ -13,7 +13,7 @@ from torch.distributions import Distribution
 
 import pyro_reparam_ext
 from pyro_reparam_ext import distributions, gradients
-from tests.cases import DISTRIBUTIONS, MODELS
+from tests.cases import DISTRIBUTIONS, IW_MODELS, MODELS
 
 PACKAGE = Path(pyro_reparam_ext.__file__).parent
 ROOT = PACKAGE.parent
@@ -167,5 +167,6 @@ def test_every_estimator_has_a_name_and_is_tried_on_models() -> None:
         and not inspect.isabstract(cls)
     }
     assert {type(e) for e in gradients.NAMED_ESTIMATORS.values()} == public
-    tried = {c.get("estimator") for m in MODELS for c in m.choices.values()}
+    registered = [*MODELS, *IW_MODELS]
+    tried = {c.get("estimator") for m in registered for c in m.choices.values()}
     assert set(gradients.NAMED_ESTIMATORS) <= tried

@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,9 @@ class NeuralBaseline(Baseline):
         >>> estimator = ScoreFunction(baseline=NeuralBaseline(network))
         >>> elbo = TraceSwitch_ELBO(sites={"c": estimator})
     """
+
+    # what an importance-weighted bound leaves is better taken by "vimco"
+    objectives: ClassVar[frozenset[str]] = frozenset({"elbo"})
 
     network: nn.Module
     features: Callable[..., Tensor] | None = None
