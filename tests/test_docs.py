@@ -72,9 +72,13 @@ def test_the_row_is_the_property_sheet(name: str) -> None:
     row = table(DOCS / "choosing_an_estimator.md", "name")[name]
     assert row["unbiased"] == ("yes" if estimator.unbiased else "no")
     assert int(row["particles"]) == estimator.min_particles
-    assert int(row["evaluations"]) == 1 + estimator.extra_evals(dist.Normal(0.0, 1.0))
-    needs_rsample = estimator.supports(dist.Bernoulli(0.5)) is not None
-    assert needs_rsample == ("`rsample`" in row["requires"])
+    discrete = estimator.supports(dist.Bernoulli(0.5)) is None
+    example = dist.Bernoulli(0.5) if discrete else dist.Normal(0.0, 1.0)
+    assert estimator.supports(example) is None
+    assert int(row["evaluations"]) == 1 + estimator.extra_evals(example)
+    assert (not discrete) == ("`rsample`" in row["requires"])
+    words = {"both": {"elbo", "iw"}, "ELBO": {"elbo"}, "IW": {"iw"}}
+    assert words[row["objective"]] == estimator.objectives
 
 
 @pytest.mark.parametrize(
