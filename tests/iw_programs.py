@@ -30,7 +30,7 @@ def steps_model() -> None:
 
 
 def steps_guide() -> None:
-    p = pyro.param("p", T([0.4, -0.5, 0.8, 0.1, -0.3]))
+    p = pyro.param("p", T([0.4, -0.5, 2.0, 0.1, -1.5]))
     a = pyro.sample("a", dist.Normal(p[0], p[1].exp()))
     pyro.sample("b", dist.Normal(p[2] * a + p[3], (p[4] + 0.3 * a.tanh()).exp()))
 

@@ -34,7 +34,7 @@ from pyro_reparam_ext.infer.weighted_scores import weighted_score_surrogate
 class TraceIW_ELBO(TraceSwitch_ELBO):
     r"""An importance-weighted loss for SVI, in which every site has its own estimator.
 
-    For bounds tighter than the ELBO, or (:math:`\alpha < 0`) above the evidence:
+    For a bound on the evidence that is tighter than the ELBO:
 
     .. math:: \mathcal L = \sum_c s_c\,\mathrm{E}\Big[\frac{1}{1 - \alpha}
         \log\frac{1}{K}\sum_{k=1}^K w_{k,c}^{1 - \alpha}\Big], \qquad
@@ -63,7 +63,8 @@ class TraceIW_ELBO(TraceSwitch_ELBO):
         sites: From site names or globs to an estimator, as in
             :class:`TraceSwitch_ELBO`.
         alpha: :math:`\alpha`, the order of the Rényi divergence, any real number but 1:
-            0 is the importance-weighted ELBO.
+            0 is the importance-weighted ELBO. Below 0, with many particles, the loss
+            estimates an upper bound: to look at, not to maximize.
         num_particles: Number of particles K.
         num_aux: Number M of auxiliary draws a particle; the fresh ones are drawn in one
             run of the guide, in an outermost plate.

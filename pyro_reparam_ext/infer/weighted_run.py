@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from pyro import poutine
 from pyro.infer.util import is_validation_enabled
 from pyro.poutine.messenger import Messenger
@@ -69,7 +70,7 @@ class WeightedRun:
         for site, score in self.scores:
             score = cells.log_prob(site | {"unscaled_log_prob": score})
             total = total + (score - score.detach())
-        return total
+        return torch.as_tensor(total)
 
     def score_sites(self) -> Iterator[tuple[str, Any]]:
         """Draws without a path, fresh auxiliary ones included."""
