@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from pyro.distributions import Delta, TransformModule
+from pyro.distributions import Delta
 from pyro.infer.util import is_validation_enabled
 from pyro.util import check_if_enumerated, warn_if_nan
 from torch import Tensor
@@ -238,4 +238,4 @@ class WeightedMessenger(LossMessenger):
 def _is_learned_flow(fn: Any) -> bool:
     """Whether an inverse may be missing or slow."""
     transforms = getattr(innermost(fn), "transforms", ())
-    return any(isinstance(transform, TransformModule) for transform in transforms)
+    return any(isinstance(transform, torch.nn.Module) for transform in transforms)
