@@ -12,6 +12,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 
 # What each script is run with; every script in examples/ needs an entry.
 SCRIPTS = {
+    "cone.py": [[]],
     "plot_transports.py": [[]],
     "vae.py": [[], ["--compare"]],
 }
