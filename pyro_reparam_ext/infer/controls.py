@@ -21,7 +21,7 @@ from pyro_reparam_ext.distributions.held_tensors import split_tensors
 from pyro_reparam_ext.gradients import Adaptive, StickingTheLanding
 from pyro_reparam_ext.gradients.base import density_at
 from pyro_reparam_ext.infer.run import Run
-from pyro_reparam_ext.infer.site import estimator_of, plain
+from pyro_reparam_ext.infer.site import plain
 from pyro_reparam_ext.infer.state import EstimatorState
 from pyro_reparam_ext.infer.taps import Tap
 from pyro_reparam_ext.infer.terms import samples
@@ -29,7 +29,7 @@ from pyro_reparam_ext.infer.terms import samples
 
 def control_surrogate(
     run: Run, state: EstimatorState, replay: bool
-) -> tuple[Any, list["_Learner"]]:
+) -> tuple[Any, list["Learner"]]:
     """What the controlled sites take off the surrogate; adaptive ones begin to learn.
 
     Args:
@@ -41,22 +41,20 @@ def control_surrogate(
     Returns:
         The surrogate, and the hooks to be told of the gradient of the loss.
     """
-    sites = {
-        name: site
-        for name, site in samples(run.guide)
-        if isinstance(estimator_of(site["fn"]), Adaptive | StickingTheLanding)
-    }
+    names = run.sites_with(Adaptive | StickingTheLanding)
     total: Any = 0.0
-    learners: list[_Learner] = []
-    replayed = _replay_detached(run) if replay and sites else None
-    for name, site in sites.items():
-        estimator = estimator_of(site["fn"])
+    learners: list[Learner] = []
+    replayed = _replay_detached(run) if replay else None
+    for name in names:
+        site, estimator = run.guide.nodes[name], run.estimators[name]
         fn = plain(site["fn"])
+        if isinstance(estimator, StickingTheLanding) and replayed is None:
+            continue  # it takes off the score at the site by itself
         score = _log_prob(fn, site)
         if isinstance(estimator, StickingTheLanding):
-            if replayed is not None:  # it took off the score at the site: exchange it
-                explicit = replayed.trace.nodes[name]["log_prob_sum"]
-                total = total + (explicit - score)
+            assert replayed is not None
+            explicit = replayed.trace.nodes[name]["log_prob_sum"]
+            total = total + (explicit - score)
             continue
         assert isinstance(estimator, Adaptive)
         taps = [tap for tap in fn._taps if tap.view.requires_grad]
@@ -70,12 +68,12 @@ def control_surrogate(
             held = tap.held if replayed is None else replayed.held[name][tap.position]
             total = total + (a * s * held).sum()
             if memory.training:
-                learners.append(_Learner(estimator, tap, memory, s))
+                learners.append(Learner(estimator, tap, memory, s))
     return total, learners
 
 
 @dataclass(frozen=True)
-class _Learner:
+class Learner:
     """Waits for the gradient of the loss to pass a tap."""
 
     estimator: Adaptive
@@ -94,7 +92,7 @@ class _Learner:
         self.tap.view.register_hook(learn)
 
 
-def attach_learners(learners: list[_Learner], surrogate: Tensor) -> None:
+def attach_learners(learners: list[Learner], surrogate: Tensor) -> None:
     """Let adaptive sites learn from the gradient of the surrogate, however scaled."""
     if learners and surrogate.requires_grad:
         upstream: list[Tensor] = []

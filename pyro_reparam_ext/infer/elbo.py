@@ -15,24 +15,28 @@ from pyro.infer.util import is_validation_enabled
 from pyro.util import check_if_enumerated, warn_if_nan
 from torch import Tensor
 
+from pyro_reparam_ext.gradients import (
+    Adaptive,
+    Enumerate,
+    ReplayEstimator,
+    StickingTheLanding,
+)
 from pyro_reparam_ext.gradients.adaptive import coefficients
-from pyro_reparam_ext.infer.controls import attach_learners, control_surrogate
+from pyro_reparam_ext.infer.controls import Learner, attach_learners, control_surrogate
 from pyro_reparam_ext.infer.handlers import LossMessenger
 from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
 from pyro_reparam_ext.infer.provenance import TrackScoreSites
 from pyro_reparam_ext.infer.replay_surrogates import (
     difference_surrogate,
-    enumerated,
     sum_surrogate,
 )
 from pyro_reparam_ext.infer.run import (
-    Minibatches,
     Program,
     Run,
+    Watched,
     asks_for_costs,
-    baseline_of,
+    has_baseline,
     negative_elbo,
-    replays,
 )
 from pyro_reparam_ext.infer.score_surrogate import score_surrogate
 from pyro_reparam_ext.infer.state import EstimatorState
@@ -177,7 +181,7 @@ class TraceSwitch_ELBO(ELBO):
         """The negative ELBO, estimated without gradients; baselines do not learn."""
         with torch.no_grad():
             traces = self._get_traces(model, guide, args, kwargs)
-            value = sum(negative_elbo(m, g) for m, g in traces)
+            value = sum(negative_elbo(m, g, self._last.tracked) for m, g in traces)
             value = value / self.num_particles
         return _checked(float(value))
 
@@ -226,8 +230,7 @@ class TraceSwitch_ELBO(ELBO):
         together: list[Run] = []
         for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
             run = Run(model_trace, guide_trace, *self._last)
-            sites = [site for _, site in samples(guide_trace)]
-            if any(baseline_of(site) or replays(site) for site in sites):
+            if run.sites_with(ReplayEstimator | Enumerate) or has_baseline(run):
                 together.append(run)
             else:
                 yield [run]
@@ -236,42 +239,48 @@ class TraceSwitch_ELBO(ELBO):
 
     def _value_and_surrogate(self, runs: list[Run]) -> tuple[Tensor, Tensor]:
         surrogate: Any = 0.0
-        learners = []
+        learners: list[Learner] = []
         for run in runs:
-            run.summed_out = frozenset(enumerated(run))
             self.closed_forms.update(run.closed_forms)
-            control, new = control_surrogate(run, self.state, self.stl == "replay")
-            learners += new
-            surrogate = surrogate + run.pathwise_surrogate() - control
-            for added in (difference_surrogate, sum_surrogate):
-                surrogate = surrogate - added(
+            summed_out = run.sites_with(Enumerate)
+            surrogate = surrogate + run.pathwise_surrogate(summed_out)
+            if run.sites_with(Adaptive | StickingTheLanding):
+                control, new = control_surrogate(run, self.state, self.stl == "replay")
+                surrogate, learners = surrogate - control, learners + new
+            if run.sites_with(ReplayEstimator):
+                surrogate = surrogate - difference_surrogate(
+                    run, self._switched, self.vectorize_replays
+                )
+            if summed_out:
+                surrogate = surrogate - sum_surrogate(
                     run, self._switched, self.vectorize_replays
                 )
         in_one_run = self.vectorize_particles and self.num_particles > 1
         surrogate = surrogate - score_surrogate(runs, self.state, in_one_run)
-        value = sum(run.negative_elbo() for run in runs)
-        particles = self.num_particles
-        value, surrogate = torch.as_tensor(value), torch.as_tensor(surrogate)
+        value = torch.as_tensor(sum(run.negative_elbo() for run in runs)).detach()
+        surrogate = torch.as_tensor(surrogate)
         attach_learners(learners, surrogate)
-        return value.detach() / particles, surrogate / particles
+        if self.num_particles == 1:
+            return value, surrogate
+        return value / self.num_particles, surrogate / self.num_particles
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         """One run of the guide, and of the model against it."""
         # A guide that drew no score site in its last run is trusted not to do so: it
         # is not watched, which costs time. If it does, its plates decide for once.
         tracked = self._tracks
-        minibatches = Minibatches()
-        with TrackScoreSites() if tracked else nullcontext(), minibatches:
+        messenger = self._messenger()
+        with TrackScoreSites() if tracked else nullcontext():
             model_trace, guide_trace = get_importance_trace(
                 "flat",
                 self.max_plate_nesting,
-                model,
-                self._switched(guide),
+                messenger.of_model(model),
+                messenger(guide),
                 args,
                 kwargs,
             )
         program = Program(model, guide, args, kwargs)
-        self._last = tracked, program, minibatches.indices
+        self._last = Watched(tracked, program, messenger.minibatches)
         self._tracks = self.dependency == "provenance" and any(
             asks_for_costs(site) for _, site in samples(guide_trace)
         )
@@ -284,8 +293,11 @@ class TraceSwitch_ELBO(ELBO):
     ) -> None:
         super()._guess_max_plate_nesting(model, self._switched(guide), args, kwargs)
 
+    def _messenger(self) -> LossMessenger:
+        return LossMessenger(self.policy, self.num_particles, self.objective)
+
     def _switched(self, guide: Any) -> Any:
-        return LossMessenger(self.policy, self.num_particles, self.objective)(guide)
+        return self._messenger()(guide)
 
 
 class SwitchELBOModule(ELBOModule):

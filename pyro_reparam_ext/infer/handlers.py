@@ -9,9 +9,16 @@ from pyro.poutine.replay_messenger import ReplayMessenger
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import nn
 
-from pyro_reparam_ext.gradients import Adaptive, GradientEstimator, name_of, resolve
+from pyro_reparam_ext.gradients import (
+    Adaptive,
+    Enumerate,
+    GradientEstimator,
+    ReplayEstimator,
+    name_of,
+    resolve,
+)
 from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
-from pyro_reparam_ext.infer.site import estimator_of, is_latent, plain, switch
+from pyro_reparam_ext.infer.site import estimator_of, is_latent, plain, switch_plain
 from pyro_reparam_ext.infer.taps import tapped
 
 
@@ -79,6 +86,23 @@ class LossMessenger(PolicyMessenger):
         super().__init__(policy)
         self.num_particles = num_particles
         self.objective = objective
+        self.minibatches: dict[str, Any] = {}
+        self._replays = False
+
+    def of_model(self, model: Any) -> Callable[..., Any]:
+        """The model, the minibatches of its plates noted if they will be needed."""
+
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            if not self._replays:  # the guide has run
+                return model(*args, **kwargs)
+            with _Minibatches(self.minibatches):
+                return model(*args, **kwargs)
+
+        return noted
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if type(msg["fn"]).__name__ == "_Subsample":
+            self.minibatches[msg["name"]] = msg["value"]
 
     def _pyro_sample(self, msg: Any) -> None:
         if not is_latent(msg):
@@ -94,6 +118,8 @@ class LossMessenger(PolicyMessenger):
             if estimator is None and "estimator" not in msg["infer"]:
                 estimator = self.default(msg)
         pair(msg, estimator)
+        if isinstance(estimator, ReplayEstimator | Enumerate):
+            self._replays = True
 
     def default(self, msg: Any) -> GradientEstimator | None:
         """The estimator of a site that nobody names."""
@@ -103,6 +129,18 @@ class LossMessenger(PolicyMessenger):
         super().__exit__(exc_type, exc_value, traceback)
         if exc_type is None:  # here the program has run, whatever it drew
             self.policy.check_all_matched()
+
+
+class _Minibatches(Messenger):
+    """Notes which indices the plates of a program drew."""
+
+    def __init__(self, indices: dict[str, Any]) -> None:
+        super().__init__()
+        self.indices = indices
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if type(msg["fn"]).__name__ == "_Subsample":
+            self.indices[msg["name"]] = msg["value"]
 
 
 class ContextMessenger(PolicyMessenger):
@@ -146,32 +184,38 @@ def pair(msg: Any, estimator: GradientEstimator | None) -> None:
         if estimator_of(msg["fn"]) is not None:
             msg["fn"] = plain(msg["fn"])
         return
-    losses = [m for m in _PYRO_STACK if isinstance(m, LossMessenger)]
-    loss = losses[-1] if losses else None
-    name = f"Site {msg['name']!r}: {name_of(estimator)}"
+    loss = next(
+        (m for m in reversed(_PYRO_STACK) if isinstance(m, LossMessenger)), None
+    )
     original = plain(msg["fn"])
-    reason = estimator.supports(original)
+    reason = estimator.supports(original) or _why_not(estimator, loss)
     if reason is not None:
-        raise ValueError(f"{name} {reason}")
-    if loss is None:
-        if not estimator.self_contained:
-            raise ValueError(
-                f"{name} needs a loss that works with it, but a stock one does not. "
-                "Use TraceSwitch_ELBO, or 'pathwise' or 'score' for this site."
-            )
-    elif loss.objective not in estimator.objectives:
-        raise ValueError(
-            f"{name} does not go with {loss.policy.owner}: its gradient would be "
-            f"wrong. Use {estimator.instead} for this site."
-        )
-    elif loss.num_particles < estimator.min_particles:
-        raise ValueError(
-            f"{name} needs num_particles >= {estimator.min_particles}; found "
-            f"{loss.num_particles}. Raise num_particles, or use 'ema' for this site."
-        )
+        raise ValueError(f"Site {msg['name']!r}: {name_of(estimator)} {reason}")
     if isinstance(estimator, Adaptive):
         original = tapped(original)
-    msg["fn"] = switch(original, estimator)
+    msg["fn"] = switch_plain(original, estimator)
+
+
+def _why_not(estimator: GradientEstimator, loss: LossMessenger | None) -> str | None:
+    """Why an estimator does not go with the loss that runs, if it does not."""
+    if loss is None:
+        if estimator.self_contained:
+            return None
+        return (
+            "needs a loss that works with it, but a stock one does not. "
+            "Use TraceSwitch_ELBO, or 'pathwise' or 'score' for this site."
+        )
+    if loss.objective not in estimator.objectives:
+        return (
+            f"does not go with {loss.policy.owner}: its gradient would be wrong. "
+            f"Use {estimator.instead} for this site."
+        )
+    if loss.num_particles < estimator.min_particles:
+        return (
+            f"needs num_particles >= {estimator.min_particles}; found "
+            f"{loss.num_particles}. Raise num_particles, or use 'ema' for this site."
+        )
+    return None
 
 
 def estimators(fn: Any = None, config: Choice | SiteChoices = None) -> Any:

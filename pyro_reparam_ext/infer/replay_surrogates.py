@@ -14,8 +14,6 @@ from pyro_reparam_ext.gradients import Enumerate, ReplayEstimator
 from pyro_reparam_ext.infer.costs import Plates, plates_of
 from pyro_reparam_ext.infer.replays import Replayed, Trial, base_of, replay
 from pyro_reparam_ext.infer.run import Run
-from pyro_reparam_ext.infer.site import estimator_of
-from pyro_reparam_ext.infer.terms import samples
 
 Switch = Callable[[Any], Any]
 
@@ -93,12 +91,10 @@ def difference_surrogate(
             objective; by default it is the change itself.
     """
     sites = [
-        (name, site, estimator)
-        for name, site in samples(run.guide)
-        if isinstance(estimator := estimator_of(site["fn"]), ReplayEstimator)
+        (name, run.guide.nodes[name], estimator)
+        for name, estimator in run.estimators.items()
+        if isinstance(estimator, ReplayEstimator)
     ]
-    if not sites:
-        return 0.0
     trials, prepared = [], []
     with torch.no_grad():
         for name, site, estimator in sites:
@@ -155,20 +151,9 @@ def _affected(
     return [key for key in replayed.terms if key in differ or key not in known]
 
 
-def enumerated(run: Run) -> dict[str, Enumerate]:
-    """The sites of a run that are to be summed out."""
-    return {
-        name: estimator
-        for name, site in samples(run.guide)
-        if isinstance(estimator := estimator_of(site["fn"]), Enumerate)
-    }
-
-
 def sum_surrogate(run: Run, switched: Switch, parallel: bool) -> Any:
     """The terms that depend on enumerated sites, summed over all their values."""
-    sites = enumerated(run)
-    if not sites:
-        return 0.0
+    sites = {n: e for n, e in run.estimators.items() if isinstance(e, Enumerate)}
     cells = {name: cells_of(run, name) for name in sites}
     values, sizes = _combinations(run, sites, cells)
     rows = math.prod(sizes.values())

@@ -23,10 +23,14 @@ from pyro_reparam_ext.gradients import GradientEstimator
 
 def switch(fn: Any, estimator: GradientEstimator) -> Any:
     """A copy of ``fn`` that is drawn and scored by ``estimator``."""
-    new = plain(fn)
-    cls: Any = type(new)
-    new.__class__ = _switched_class(cls, estimator)
-    return new
+    return switch_plain(plain(fn), estimator)
+
+
+def switch_plain(copied: Any, estimator: GradientEstimator) -> Any:
+    """The same, of what is a plain copy already, which it changes."""
+    cls: Any = type(copied)
+    copied.__class__ = _switched_class(cls, estimator)
+    return copied
 
 
 def plain(fn: Any) -> Any:

@@ -12,7 +12,14 @@ import torch
 from pyro.distributions.score_parts import ScoreParts
 from scipy import stats
 
-from pyro_reparam_ext.gradients import LeaveOneOut, ScoreFunction
+from pyro_reparam_ext.gradients import (
+    DisARM,
+    LeaveOneOut,
+    MeasureValued,
+    ScoreFunction,
+    StickingTheLanding,
+)
+from pyro_reparam_ext.infer import closed_forms, elbo
 from pyro_reparam_ext.infer.run import Run
 from tests.cases import MODELS
 from tests.infer.gradients_of import Estimate, estimate, exact, prepare, switch_loss
@@ -98,22 +105,74 @@ def doubled_score(self, fn, value):
     return ScoreParts(fn.log_prob(value), 2 * fn.log_prob(value), 0)
 
 
-def no_entropy(self):
+def no_entropy(self, summed_out):
     return -self.model.log_prob_sum()
 
 
+def total_derivative_taken_off(self, fn, value):
+    log_prob = fn.log_prob(value)
+    return ScoreParts(log_prob, 0, log_prob.detach() + 0 * log_prob)
+
+
+def doubled(method):
+    return lambda *args: 2 * method(*args)
+
+
+def one_twin_for_all(self, base, value):
+    return torch.zeros_like(value)[None]
+
+
+def kl_the_other_way(q, p):
+    return torch.distributions.kl_divergence(p, q)
+
+
 MISTAKES = {
-    "no score": ("score", ScoreFunction, "score_parts", no_score),
-    "doubled score": ("score", ScoreFunction, "score_parts", doubled_score),
-    "no entropy": ("pathwise", Run, "pathwise_surrogate", no_entropy),
+    "no score": ("normal", "score", ScoreFunction, "score_parts", no_score),
+    "doubled score": ("normal", "score", ScoreFunction, "score_parts", doubled_score),
+    "no entropy": ("normal", "pathwise", Run, "pathwise_surrogate", no_entropy),
+    "no entropy for stl": (
+        "normal",
+        "stl",
+        StickingTheLanding,
+        "score_parts",
+        total_derivative_taken_off,
+    ),
+    "doubled mvd": (
+        "integers",
+        "mvd",
+        MeasureValued,
+        "surrogate",
+        doubled(MeasureValued.surrogate),
+    ),
+    "not the twin": (
+        "masked discrete",
+        "disarm",
+        DisARM,
+        "alternatives",
+        one_twin_for_all,
+    ),
+    "doubled enum": (
+        "chain",
+        "enum",
+        elbo,
+        "sum_surrogate",
+        doubled(elbo.sum_surrogate),
+    ),
+    "kl the other way": (
+        "normal",
+        "analytic",
+        closed_forms,
+        "closed_form_kl",
+        kl_the_other_way,
+    ),
 }
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
 def test_planted_mistakes_are_caught(monkeypatch, mistake):
-    estimator, owner, method, wrong = MISTAKES[mistake]
+    model, estimator, owner, method, wrong = MISTAKES[mistake]
     monkeypatch.setattr(owner, method, wrong)
-    case = next(case for case in MODELS if case.name == "normal")
+    case = next(case for case in MODELS if case.name == model)
     guide = prepare(case)
     _, truth = exact(case, guide)
     pyro.set_rng_seed(0)
