@@ -137,7 +137,7 @@ IW_MODELS = [
         always(normal_guide),
         PATH | SCORE | RENYI | {"three": {"num_particles": 3}},
     ),
-    IWCase("flow", normal_model, always(flow_guide), PATH | SCORE),
+    IWCase("flow", normal_model, always(flow_guide), PATH | SCORE, nodes=60),
     IWCase("auxiliary", normal_model, always(auxiliary_guide), PATH | SCORE),
     IWCase(
         "steps",
@@ -152,6 +152,7 @@ IW_MODELS = [
             "b score": {"sites": {"b": "vimco"}, "num_particles": 2},
             "a score": {"sites": {"a": "vimco"}, "num_particles": 2},
         },
+        nodes=48,
     ),
     IWCase(
         "mixed",
@@ -203,7 +204,7 @@ IW_MODELS = [
         always(masked_guide),
         PATH | SCORE | RENYI,
         nesting=1,
-        nodes=20,
+        nodes=36,
     ),
     IWCase(
         "objects",
@@ -227,6 +228,7 @@ IW_MODELS = [
         branching_model,
         always(branching_guide),
         DEFAULT,
+        nodes=60,
         static=False,
     ),
     IWCase(
