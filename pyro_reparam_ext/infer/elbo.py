@@ -36,7 +36,6 @@ from pyro_reparam_ext.infer.run import (
     Watched,
     asks_for_costs,
     has_baseline,
-    negative_elbo,
 )
 from pyro_reparam_ext.infer.score_surrogate import score_surrogate
 from pyro_reparam_ext.infer.state import EstimatorState
@@ -172,6 +171,7 @@ class TraceSwitch_ELBO(ELBO):
         self.state = EstimatorState()
         self.closed_forms: dict[str, str] = {}
         self._tracks = dependency == "provenance"
+        self._last: Watched | None = None
 
     def __call__(self, model: Any, guide: Any) -> "SwitchELBOModule":
         """A module whose forward is the differentiable loss, for torch optimizers."""
@@ -181,7 +181,7 @@ class TraceSwitch_ELBO(ELBO):
         """The negative ELBO, estimated without gradients; baselines do not learn."""
         with torch.no_grad():
             traces = self._get_traces(model, guide, args, kwargs)
-            value = sum(negative_elbo(m, g, self._last.tracked) for m, g in traces)
+            value = sum(self._run(m, g).negative_elbo() for m, g in traces)
             value = value / self.num_particles
         return _checked(float(value))
 
@@ -229,13 +229,19 @@ class TraceSwitch_ELBO(ELBO):
         """
         together: list[Run] = []
         for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
-            run = Run(model_trace, guide_trace, *self._last)
+            run = self._run(model_trace, guide_trace)
             if run.sites_with(ReplayEstimator | Enumerate) or has_baseline(run):
                 together.append(run)
             else:
                 yield [run]
         if together:
             yield together
+
+    def _run(self, model_trace: Any, guide_trace: Any) -> Run:
+        """The run just made. The loss keeps no program, so that it can be copied."""
+        watched, self._last = self._last, None
+        assert watched is not None
+        return Run(model_trace, guide_trace, *watched)
 
     def _value_and_surrogate(self, runs: list[Run]) -> tuple[Tensor, Tensor]:
         surrogate: Any = 0.0
@@ -247,14 +253,10 @@ class TraceSwitch_ELBO(ELBO):
             if run.sites_with(Adaptive | StickingTheLanding):
                 control, new = control_surrogate(run, self.state, self.stl == "replay")
                 surrogate, learners = surrogate - control, learners + new
-            if run.sites_with(ReplayEstimator):
-                surrogate = surrogate - difference_surrogate(
-                    run, self._switched, self.vectorize_replays
-                )
-            if summed_out:
-                surrogate = surrogate - sum_surrogate(
-                    run, self._switched, self.vectorize_replays
-                )
+            if run.sites_with(ReplayEstimator | Enumerate):
+                for added in (difference_surrogate, sum_surrogate):
+                    gained = added(run, self._switched, self.vectorize_replays)
+                    surrogate = surrogate - gained
         in_one_run = self.vectorize_particles and self.num_particles > 1
         surrogate = surrogate - score_surrogate(runs, self.state, in_one_run)
         value = torch.as_tensor(sum(run.negative_elbo() for run in runs)).detach()

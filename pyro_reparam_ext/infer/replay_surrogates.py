@@ -95,6 +95,8 @@ def difference_surrogate(
         for name, estimator in run.estimators.items()
         if isinstance(estimator, ReplayEstimator)
     ]
+    if not sites:
+        return 0.0
     trials, prepared = [], []
     with torch.no_grad():
         for name, site, estimator in sites:
@@ -154,6 +156,8 @@ def _affected(
 def sum_surrogate(run: Run, switched: Switch, parallel: bool) -> Any:
     """The terms that depend on enumerated sites, summed over all their values."""
     sites = {n: e for n, e in run.estimators.items() if isinstance(e, Enumerate)}
+    if not sites:
+        return 0.0
     cells = {name: cells_of(run, name) for name in sites}
     values, sizes = _combinations(run, sites, cells)
     rows = math.prod(sizes.values())

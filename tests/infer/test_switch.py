@@ -279,3 +279,14 @@ def test_programs_without_latent_sites(empty):
     assert loss.loss(model, lambda: None) == pytest.approx(expected)
     assert loss.loss_and_grads(model, lambda: None) == pytest.approx(expected)
     assert loss.differentiable_loss(model, lambda: None) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("estimator", ["pathwise", "adaptive", "rloo", "mvd"])
+def test_a_loss_can_be_pickled_after_a_step(estimator):
+    """It keeps neither the program nor its arguments."""
+    case = CASES["normal"]
+    loss = TraceSwitch_ELBO(estimator, num_particles=2)
+    loss.loss_and_grads(lambda: case.model(), lambda: case.guide(case.model)())
+    loss.loss(lambda: case.model(), lambda: case.guide(case.model)())
+    again = pickle.loads(pickle.dumps(loss))
+    assert again.state.state_dict().keys() == loss.state.state_dict().keys()
