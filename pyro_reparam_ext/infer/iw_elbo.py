@@ -168,10 +168,11 @@ class TraceIW_ELBO(TraceSwitch_ELBO):
     def _value_and_surrogate(self, runs: list[WeightedRun]) -> tuple[Tensor, Tensor]:
         cells, log_weight = self._weigh(runs)
         fixed = log_weight.detach()
-        factor = DoublyReparameterized.on_path(self.bound.shares(fixed), self.alpha)
-        for number, run in enumerate(runs):
-            for path in run.paths:
-                path.factor = factor if self._in_one_run else factor[number]
+        if any(run.paths for run in runs):
+            factor = DoublyReparameterized.on_path(self.bound.shares(fixed), self.alpha)
+            for number, run in enumerate(runs):
+                for path in run.paths:
+                    path.factor = factor if self._in_one_run else factor[number]
         bound = (cells.scale * self.bound(log_weight)).sum()
         scores = weighted_score_surrogate(
             runs, cells, self.bound, fixed, self.state, self._in_one_run

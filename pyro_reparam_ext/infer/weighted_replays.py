@@ -42,11 +42,13 @@ def weighted_replay_surrogate(
         ValueError: auxiliary draws are averaged out.
     """
     total: Any = 0.0
-    others = bound.others(log_weight)
+    others: Tensor | None = None
     for number, run in enumerate(runs):
         name = next((n for n, s in samples(run.drawn) if _replays(s)), None)
         if name is None:
             continue
+        if others is None:
+            others = bound.others(log_weight)
         if run.marginal is not None:
             raise ValueError(
                 f"Site {name!r}: its estimator replays the program, but not where "
