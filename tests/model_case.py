@@ -68,3 +68,9 @@ LOCAL = {  # of a Bernoulli site c
     "c mvd": {"sites": {"c": "mvd"}, "num_particles": 2},
     "c enum": {"sites": {"c": "enum"}},
 }
+
+
+def couples(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice couples the noise of the particles: it has draws of its own."""
+    named = [choice.get("estimator"), *choice.get("sites", {}).values()]
+    return any(getattr(estimator, "noise", "iid") != "iid" for estimator in named)
