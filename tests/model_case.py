@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pyro_reparam_ext.gradients import Adaptive, Pathwise, StickingTheLanding
+
 
 @dataclass(frozen=True)
 class ModelCase:
@@ -50,6 +52,15 @@ EVERYWHERE = {
 NEED_PATH = ("pathwise", "stl", "adaptive", "adaptive4")
 NO_PATH = {k: v for k, v in EVERYWHERE.items() if k not in NEED_PATH}
 MVD = {"mvd": {"estimator": "mvd"}}
+COUPLED = {
+    "antithetic": {"estimator": Pathwise(noise="antithetic"), "num_particles": 2},
+    "antithetic adaptive": {
+        "estimator": Adaptive(noise="antithetic"),
+        "num_particles": 4,
+    },
+    "sobol": {"estimator": Pathwise(noise="sobol"), "num_particles": 4},
+    "sobol stl": {"estimator": StickingTheLanding(noise="sobol"), "num_particles": 3},
+}
 DEFAULT = {"default": {}}
 LOCAL = {  # of a Bernoulli site c
     "c rloo": {"sites": {"c": "rloo"}, "num_particles": 2},
@@ -57,3 +68,9 @@ LOCAL = {  # of a Bernoulli site c
     "c mvd": {"sites": {"c": "mvd"}, "num_particles": 2},
     "c enum": {"sites": {"c": "enum"}},
 }
+
+
+def couples(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice couples the noise of the particles: it has draws of its own."""
+    named = [choice.get("estimator"), *choice.get("sites", {}).values()]
+    return any(getattr(estimator, "noise", "iid") != "iid" for estimator in named)

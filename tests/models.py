@@ -14,8 +14,17 @@ from pyro.infer.autoguide import (
     AutoNormalMessenger,
 )
 
+from pyro_reparam_ext.gradients import Adaptive, Pathwise
 from tests.element_models import ELEMENT_MODELS
-from tests.model_case import DEFAULT, EVERYWHERE, LOCAL, MVD, NO_PATH, ModelCase
+from tests.model_case import (
+    COUPLED,
+    DEFAULT,
+    EVERYWHERE,
+    LOCAL,
+    MVD,
+    NO_PATH,
+    ModelCase,
+)
 from tests.programs import (
     Regression,
     always,
@@ -49,7 +58,7 @@ from tests.programs import (
 )
 
 MODELS = [
-    ModelCase("normal", normal_model, always(normal_guide), EVERYWHERE | MVD),
+    ModelCase("normal", normal_model, always(normal_guide), EVERYWHERE | MVD | COUPLED),
     ModelCase(
         "auxiliary",
         normal_model,
@@ -61,7 +70,7 @@ MODELS = [
         "flow",
         normal_model,
         always(flow_guide),
-        EVERYWHERE,
+        EVERYWHERE | COUPLED,
         stock_is_wrong=True,
     ),
     ModelCase(
@@ -89,6 +98,14 @@ MODELS = [
             "z2 ema": {"sites": {"z2": "ema"}},
             "z2 rloo": {"sites": {"z2": "rloo"}, "num_particles": 3},
             "z1 score": {"sites": {"z1": "score", "z3": "pathwise"}},
+            "antithetic, z2 rloo": {
+                "sites": {"z2": "rloo", "z*": Pathwise(noise="antithetic")},
+                "num_particles": 2,
+            },
+            "sobol, z2 mvd": {
+                "sites": {"z2": "mvd", "z*": Adaptive(noise="sobol")},
+                "num_particles": 4,
+            },
             "z3 ema": {"sites": {"z3": "ema", "*": None}},
             "by plate": {"dependency": "plate"},
         },
@@ -119,6 +136,7 @@ MODELS = [
         | {
             "z score": {"sites": {"z": "score"}},
             "s rloo": {"sites": {"s": "rloo"}, "num_particles": 3},
+            "z sobol": {"sites": {"z": Pathwise(noise="sobol")}, "num_particles": 4},
             "by plate": {"estimator": "score", "dependency": "plate"},
         },
         nesting=1,
@@ -128,7 +146,7 @@ MODELS = [
         "masked",
         masked_model,
         always(masked_guide),
-        EVERYWHERE | MVD,
+        EVERYWHERE | MVD | COUPLED,
         nesting=1,
         stock_is_wrong=True,
     ),
@@ -186,7 +204,7 @@ MODELS = [
         "AutoNormal",
         auto_model,
         partial(auto, AutoNormal),
-        EVERYWHERE | MVD | {"z score": {"sites": {"z": "score"}}},
+        EVERYWHERE | MVD | COUPLED | {"z score": {"sites": {"z": "score"}}},
         nesting=1,
         stock_is_wrong=True,
     ),
@@ -202,7 +220,7 @@ MODELS = [
         "AutoMultivariateNormal",
         auto_model,
         partial(auto, AutoMultivariateNormal),
-        EVERYWHERE,
+        EVERYWHERE | COUPLED,
         nesting=1,
         stock_is_wrong=True,
     ),
@@ -218,7 +236,15 @@ MODELS = [
         "amortized",
         amortized_model,
         amortized_guide,
-        DEFAULT | NO_PATH | LOCAL,
+        DEFAULT
+        | NO_PATH
+        | LOCAL
+        | {
+            "z sobol": {
+                "sites": {"z": Pathwise(noise="sobol"), "c": "rloo"},
+                "num_particles": 4,
+            }
+        },
         nesting=1,
         reparameterized=False,
     ),

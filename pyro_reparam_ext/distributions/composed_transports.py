@@ -75,8 +75,9 @@ def transformed(dist: TransformedDistribution) -> Transport:
 
     def transport(eps: Tensor) -> Tensor:
         value = base.transport(eps)
-        for transform in dist.transforms:
-            value = _apply(transform, value)
+        value = value.view_as(value)
+        for transform in dist.transforms:  # links that log_prob may find in its cache
+            value = transform(value)
         return value
 
     def inverse(value: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from pyro_reparam_ext.ops import log1mexp
+
 
 class Noise(TorchDistribution):
     """A law without parameters on scalars, of a given batch shape, dtype and device."""
@@ -55,6 +57,10 @@ class Noise(TorchDistribution):
     def _draw(self, shape: torch.Size) -> Tensor:
         raise NotImplementedError
 
+    def reflected(self, value: Tensor) -> Tensor:
+        """The point that leaves as much probability above it as ``value`` below."""
+        raise NotImplementedError
+
 
 @final
 class StandardNormal(Noise):
@@ -68,6 +74,10 @@ class StandardNormal(Noise):
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density."""
         return -0.5 * value.square() - 0.5 * math.log(2 * math.pi)
+
+    def reflected(self, value: Tensor) -> Tensor:
+        """The other side of 0."""
+        return -value
 
     def cdf(self, value: Tensor) -> Tensor:
         """Cumulative probability."""
@@ -88,11 +98,15 @@ class StandardUniform(Noise):
     def _draw(self, shape: torch.Size) -> Tensor:
         u = torch.rand(shape, dtype=self.dtype, device=self.device)
         # a multiple of eps / 2 in [0, 1): move 0 to the middle of its cell
-        return u.clamp(min=torch.finfo(self.dtype).eps / 4)
+        return inside_unit_interval(u)
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density."""
         return torch.zeros_like(value)
+
+    def reflected(self, value: Tensor) -> Tensor:
+        """The other side of 1/2."""
+        return inside_unit_interval(1 - value)
 
     def cdf(self, value: Tensor) -> Tensor:
         """Cumulative probability."""
@@ -111,11 +125,15 @@ class StandardExponential(Noise):
 
     def _draw(self, shape: torch.Size) -> Tensor:
         u = torch.rand(shape, dtype=self.dtype, device=self.device)
-        return -torch.log(u.clamp(min=torch.finfo(self.dtype).eps / 4))
+        return -torch.log(inside_unit_interval(u))
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density."""
         return -value
+
+    def reflected(self, value: Tensor) -> Tensor:
+        """Of two, one is long where the other is short."""
+        return -log1mexp(value)
 
     def cdf(self, value: Tensor) -> Tensor:
         """Cumulative probability."""
@@ -124,3 +142,9 @@ class StandardExponential(Noise):
     def icdf(self, value: Tensor) -> Tensor:
         """Quantile."""
         return -torch.log1p(-value)
+
+
+def inside_unit_interval(u: Tensor) -> Tensor:
+    """``u`` kept off 0 and 1, to which rounding may have taken it."""
+    eps = torch.finfo(u.dtype).eps
+    return u.clamp(eps / 4, 1 - eps / 2)

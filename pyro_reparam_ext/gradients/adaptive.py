@@ -9,14 +9,14 @@ from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
 
 from pyro_reparam_ext.gradients.baselines import SiteState
-from pyro_reparam_ext.gradients.path import PathEstimator
+from pyro_reparam_ext.gradients.path import CoupledPathEstimator
 
 _FIRST_HORIZON, _GROWTH = 2.0, 0.1  # short while a fit moves fast, then longer
 
 
 @final
 @dataclass(frozen=True)
-class Adaptive(PathEstimator):
+class Adaptive(CoupledPathEstimator):
     r"""Follow the path, with as much of the score as lowers the variance.
 
     *Estimates* by :math:`g - a\,s`, where :math:`g` is the pathwise gradient of the
@@ -45,6 +45,7 @@ class Adaptive(PathEstimator):
     Args:
         horizon: Over how many steps, at most, the averages reach back. They begin with
             the last two, and reach back one more every ten steps.
+        noise: As in ``Pathwise``.
 
     Example:
         >>> from pyro_reparam_ext import TraceSwitch_ELBO
@@ -58,6 +59,7 @@ class Adaptive(PathEstimator):
     instead: ClassVar[str] = "'dreg'"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.horizon >= _FIRST_HORIZON:
             raise ValueError(
                 f"Adaptive: horizon must be at least {_FIRST_HORIZON:g} steps; "

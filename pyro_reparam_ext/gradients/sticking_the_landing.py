@@ -8,12 +8,12 @@ from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
 
 from pyro_reparam_ext.gradients.base import density_at
-from pyro_reparam_ext.gradients.path import PathEstimator
+from pyro_reparam_ext.gradients.path import CoupledPathEstimator
 
 
 @final
 @dataclass(frozen=True)
-class StickingTheLanding(PathEstimator):
+class StickingTheLanding(CoupledPathEstimator):
     r"""Follow the path only, and leave out the score of the entropy term.
 
     *Estimates* :math:`\nabla_\theta \mathrm{E}_{q_\theta}[f(z) - \log q_\theta(z)]` by
@@ -32,6 +32,9 @@ class StickingTheLanding(PathEstimator):
     at the posterior only with ``stl="replay"`` of the loss.
 
     *Source* Roeder, Wu and Duvenaud (2017), "Sticking the landing".
+
+    Args:
+        noise: As in ``Pathwise``.
 
     Example:
         >>> from pyro_reparam_ext import TraceSwitch_ELBO

@@ -10,8 +10,7 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
 from pyro_reparam_ext.infer.costs import plates_of, sum_to_plates
-
-_PARTICLES = "num_particles_vectorized"
+from pyro_reparam_ext.infer.particles import PARTICLES
 
 
 class Cells:
@@ -30,7 +29,7 @@ class Cells:
         sites = [site for trace in traces for site in weighed_sites(trace)]
         stacks = [plates_of(site) for site in sites]
         shared = frozenset.intersection(*stacks) if stacks else frozenset()
-        self.plates = frozenset(f for f in shared if f.name != _PARTICLES)
+        self.plates = frozenset(f for f in shared if f.name != PARTICLES)
         self._kept = shared
         for site in sites:
             for frame in site["cond_indep_stack"]:

@@ -296,7 +296,9 @@ class TraceSwitch_ELBO(ELBO):
         super()._guess_max_plate_nesting(model, self._switched(guide), args, kwargs)
 
     def _messenger(self) -> LossMessenger:
-        return LossMessenger(self.policy, self.num_particles, self.objective)
+        return LossMessenger(
+            self.policy, self.num_particles, self.objective, self.vectorize_particles
+        )
 
     def _switched(self, guide: Any) -> Any:
         return self._messenger()(guide)

@@ -17,6 +17,8 @@ from pyro_reparam_ext.gradients import (
     name_of,
     resolve,
 )
+from pyro_reparam_ext.gradients.path import CoupledPathEstimator
+from pyro_reparam_ext.infer.particles import with_particles
 from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
 from pyro_reparam_ext.infer.site import estimator_of, is_latent, plain, switch_plain
 from pyro_reparam_ext.infer.taps import tapped
@@ -78,14 +80,20 @@ class LossMessenger(PolicyMessenger):
         policy: The loss's ``sites`` and ``estimator``.
         num_particles: How many particles the loss draws.
         objective: What the loss estimates: ``"elbo"`` or ``"iw"``.
+        in_one_run: Whether it draws them in one run, in an outermost plate.
     """
 
     def __init__(
-        self, policy: Policy, num_particles: int, objective: str = "elbo"
+        self,
+        policy: Policy,
+        num_particles: int,
+        objective: str = "elbo",
+        in_one_run: bool = False,
     ) -> None:
         super().__init__(policy)
         self.num_particles = num_particles
         self.objective = objective
+        self.in_one_run = in_one_run
         self.minibatches: dict[str, Any] = {}
         self._replays = False
 
@@ -191,6 +199,8 @@ def pair(msg: Any, estimator: GradientEstimator | None) -> None:
     reason = estimator.supports(original) or _why_not(estimator, loss)
     if reason is not None:
         raise ValueError(f"Site {msg['name']!r}: {name_of(estimator)} {reason}")
+    if loss is not None and isinstance(estimator, CoupledPathEstimator):
+        estimator = with_particles(estimator, msg, loss.num_particles, loss.in_one_run)
     if isinstance(estimator, Adaptive):
         original = tapped(original)
     msg["fn"] = switch_plain(original, estimator)
@@ -211,9 +221,12 @@ def _why_not(estimator: GradientEstimator, loss: LossMessenger | None) -> str | 
             f"Use {estimator.instead} for this site."
         )
     if loss.num_particles < estimator.min_particles:
+        follows_path = isinstance(estimator, CoupledPathEstimator)
+        instead = "noise='iid'" if follows_path else "'ema'"
         return (
             f"needs num_particles >= {estimator.min_particles}; found "
-            f"{loss.num_particles}. Raise num_particles, or use 'ema' for this site."
+            f"{loss.num_particles}. Raise num_particles, or use {instead} for this "
+            "site."
         )
     return None
 

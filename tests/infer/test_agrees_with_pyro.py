@@ -9,6 +9,7 @@ from pyro.infer import Trace_ELBO
 from pyro_reparam_ext import TraceSwitch_ELBO
 from tests.cases import MODELS
 from tests.infer.gradients_of import clear_gradients, parameter_gradients, prepare
+from tests.model_case import couples
 
 PARTICLES = [(1, False), (3, False), (3, True)]
 COMPARABLE = [m for m in MODELS if m.reparameterized or not m.stock_is_wrong]
@@ -45,9 +46,10 @@ def test_default_is_trace_elbo(case, particles, vectorize, method):
 
 @pytest.mark.parametrize("case", MODELS, ids=lambda case: case.name)
 def test_value_is_that_of_trace_elbo_for_every_estimator(case):
-    """Estimators change the gradient, never the loss."""
+    """Estimators change the gradient, never the loss, if the noise is the same."""
     guide = prepare(case)
-    for label, choice in case.choices.items():
+    same_noise = [(k, v) for k, v in case.choices.items() if not couples(v)]
+    for label, choice in same_noise:
         particles = choice.get("num_particles", 1)
         values = []
         for loss in (
