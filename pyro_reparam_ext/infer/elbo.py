@@ -224,8 +224,7 @@ class TraceSwitch_ELBO(ELBO):
     ) -> Iterator[list[Run]]:
         """The runs of a step, those together whose baselines are shared.
 
-        And those with replays, so that these come after all draws, which then are the
-        same under every estimator.
+        And those with replays, which then come after all draws and change none.
         """
         together: list[Run] = []
         for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
@@ -254,9 +253,9 @@ class TraceSwitch_ELBO(ELBO):
                 control, new = control_surrogate(run, self.state, self.stl == "replay")
                 surrogate, learners = surrogate - control, learners + new
             if run.sites_with(ReplayEstimator | Enumerate):
-                for added in (difference_surrogate, sum_surrogate):
-                    gained = added(run, self._switched, self.vectorize_replays)
-                    surrogate = surrogate - gained
+                replays = run, self._switched, self.vectorize_replays
+                surrogate = surrogate - difference_surrogate(*replays)
+                surrogate = surrogate - sum_surrogate(*replays)
         in_one_run = self.vectorize_particles and self.num_particles > 1
         surrogate = surrogate - score_surrogate(runs, self.state, in_one_run)
         value = torch.as_tensor(sum(run.negative_elbo() for run in runs)).detach()
@@ -268,8 +267,8 @@ class TraceSwitch_ELBO(ELBO):
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> Any:
         """One run of the guide, and of the model against it."""
-        # A guide that drew no score site in its last run is trusted not to do so: it
-        # is not watched, which costs time. If it does, its plates decide for once.
+        # A guide that drew no score site in its last run is not watched, which costs
+        # time. If it then does, its plates decide for once.
         tracked = self._tracks
         messenger = self._messenger()
         with TrackScoreSites() if tracked else nullcontext():
