@@ -23,7 +23,6 @@ from pyro_reparam_ext.gradients.base import density_at
 from pyro_reparam_ext.infer.run import Run
 from pyro_reparam_ext.infer.site import plain
 from pyro_reparam_ext.infer.state import EstimatorState
-from pyro_reparam_ext.infer.taps import Tap
 from pyro_reparam_ext.infer.terms import samples
 
 
@@ -68,7 +67,7 @@ def control_surrogate(
             held = tap.held if replayed is None else replayed.held[name][tap.position]
             total = total + (a * s * held).sum()
             if memory.training:
-                learners.append(Learner(estimator, tap, memory, s))
+                learners.append(Learner(estimator, tap.name, memory, s, tap.view))
     return total, learners
 
 
@@ -77,19 +76,22 @@ class Learner:
     """Waits for the gradient of the loss to pass a tap."""
 
     estimator: Adaptive
-    tap: Tap
+    parameter: str
     memory: Any
     score: Tensor
+    view: Tensor
 
     def attach(self, upstream: list[Tensor]) -> None:
         """Learn when it does; ``upstream`` then has the derivative in the surrogate."""
+        # The hook must not hold the view: no collector finds a cycle through autograd.
+        learn, parameter = self.estimator.learn, self.parameter
+        memory, score = self.memory, self.score
 
-        def learn(gradient: Tensor) -> None:
+        def hook(gradient: Tensor) -> None:
             with torch.no_grad():
-                g = gradient / upstream[-1]
-                self.estimator.learn(self.tap.name, self.memory, g, self.score)
+                learn(parameter, memory, gradient / upstream[-1], score)
 
-        self.tap.view.register_hook(learn)
+        self.view.register_hook(hook)
 
 
 def attach_learners(learners: list[Learner], surrogate: Tensor) -> None:

@@ -2,6 +2,7 @@
 """What must hold exactly, and not on average, between estimators."""
 
 import copy
+import gc
 
 import pyro
 import pyro.distributions as dist
@@ -305,3 +306,18 @@ def test_measure_valued_poisson():
     error = found.mean() - exact
     assert abs(error) < 5 * found.std() / 20**0.5
     assert found.std() / 20**0.5 < 0.02 * abs(exact)
+
+
+@pytest.mark.parametrize("options", [{"stl": "site"}, {"stl": "replay"}])
+def test_a_step_leaves_no_tensors_behind(options):
+    """Hooks that hold what they hang on would keep every graph alive."""
+    case = CASES["normal"]
+    guide = prepare(case)
+    loss = TraceSwitch_ELBO("adaptive", **options)
+    counts = []
+    for _ in range(2):
+        for seed in range(20):
+            gradient(loss, case, guide, seed)
+        gc.collect()
+        counts.append(sum(type(o) is torch.Tensor for o in gc.get_objects()))
+    assert counts[0] == counts[1]
