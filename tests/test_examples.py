@@ -14,6 +14,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 SCRIPTS = {
     "benchmarks/adaptive.py": [[]],
     "benchmarks/estimators.py": [[]],
+    "benchmarks/overhead.py": [[]],
     "cone.py": [[]],
     "plot_transports.py": [[]],
     "vae.py": [[], ["--compare"]],
