@@ -212,12 +212,14 @@ def draw(path: Path, grids: dict[str, list[int]], fits: dict[str, dict]) -> None
             estimator: torch.tensor(complete(some, "curve", grid)).mean(0)
             for estimator, some in runs.items()
         }
-        # what is left to gain, so that late differences show in a logarithm
         best = 0.0 if name == "gaussian" else max(c.max() for c in curves.values())
         for estimator, curve in curves.items():
-            gap = (best - curve).clamp(min=1e-18 if name == "gaussian" else 1e-3)
-            above.plot(grid, gap, color=COLORS[estimator], label=estimator)
-        above.set_yscale("log")
+            above.plot(grid, best - curve, color=COLORS[estimator], label=estimator)
+        if name == "gaussian":
+            above.set_yscale("log")
+        else:  # linear at the end, where what is left is noise
+            above.set_yscale("symlog", linthresh=1.0)
+            above.set_ylim(bottom=0.0)
         above.set_xscale("log")
         above.set_title(name, loc="left", fontsize=11)
         above.set_ylabel("distance²" if name == "gaussian" else "nats below the best")

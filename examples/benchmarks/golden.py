@@ -21,7 +21,7 @@ from pyro import poutine
 from torch import Tensor
 
 from pyro_reparam_ext import TraceSwitch_ELBO
-from pyro_reparam_ext.gradients import Baseline, ScoreFunction, SiteState
+from pyro_reparam_ext.gradients import Baseline, Pathwise, ScoreFunction, SiteState
 
 LOC, SCALE = 1.0, 1.0
 PARAMETERS = ("loc", "scale")
@@ -30,7 +30,14 @@ COSTS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "exp(-k z^2)": lambda z, k: torch.exp(-k * z.square()),
     "cos(k z)": lambda z, k: torch.cos(k * z),
 }
-ESTIMATORS = ("score", "optimal baseline", "rloo, K=4", "pathwise", "mvd")
+ESTIMATORS = (
+    "score",
+    "optimal baseline",
+    "rloo, K=4",
+    "pathwise",
+    "antithetic, K=2",
+    "mvd",
+)
 
 # variance of: score, score with the optimal constant baseline, pathwise
 PUBLISHED = {
@@ -87,6 +94,7 @@ def exact(cost: str, k: float, parameter: str) -> Exact:
         "score": mean((f * score) ** 2) - gradient**2,
         "optimal baseline": mean(((f - baseline) * score) ** 2) - gradient**2,
         "pathwise": mean(path**2) - gradient**2,
+        "antithetic, K=2": mean(((path + path.flip(0)) / 2) ** 2) - gradient**2,
         "mvd": _mvd(cost, k, by_loc) - gradient**2,
     }
     # rloo is the sample covariance of cost and score, over K draws
@@ -137,6 +145,8 @@ def measure(estimator: str, cost: str, k: float, parameter: str, copies: int) ->
     particles, choice = 1, estimator
     if estimator == "rloo, K=4":
         particles, choice = 4, "rloo"
+    elif estimator == "antithetic, K=2":
+        particles, choice = 2, Pathwise(noise="antithetic")
     elif estimator == "optimal baseline":
         choice = ScoreFunction(Constant(exact(cost, k, parameter).baseline))
     elbo = TraceSwitch_ELBO(
