@@ -10,8 +10,11 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
-# What each script is run with; every script in examples/ needs an entry.
+# What each script is run with; every script in or below examples/ needs an entry.
 SCRIPTS = {
+    "benchmarks/adaptive.py": [[]],
+    "benchmarks/estimators.py": [[]],
+    "benchmarks/overhead.py": [[]],
     "cone.py": [[]],
     "plot_transports.py": [[]],
     "vae.py": [[], ["--compare"]],
@@ -21,7 +24,11 @@ SCRIPTS = {
 def scripts() -> set[str]:
     """Files that are run; the others are modules beside them."""
     main = 'if __name__ == "__main__":'
-    return {path.name for path in EXAMPLES.glob("*.py") if main in path.read_text()}
+    return {
+        path.relative_to(EXAMPLES).as_posix()
+        for path in EXAMPLES.rglob("*.py")
+        if main in path.read_text()
+    }
 
 
 def test_every_script_is_registered():
