@@ -17,8 +17,9 @@ from tests.references import (
     truncated_normal,
     von_mises,
 )
+from tests.relaxed_models import RELAXED_MODELS
 
-__all__ = ["DISTRIBUTIONS", "IW_MODELS", "MODELS"]
+__all__ = ["DISTRIBUTIONS", "IW_MODELS", "MODELS", "RELAXED_MODELS"]
 
 DISTRIBUTIONS = [
     DistributionCase(

@@ -9,10 +9,15 @@ from pyro_reparam_ext.gradients.doubly_reparameterized import (
     DoublyReparameterized,
 )
 from pyro_reparam_ext.gradients.enumeration import Enumerate
+from pyro_reparam_ext.gradients.gumbel_straight_through import (
+    GumbelStraightThrough,
+)
 from pyro_reparam_ext.gradients.measure_valued import MeasureValued
 from pyro_reparam_ext.gradients.pathwise import Pathwise
+from pyro_reparam_ext.gradients.reinmax import ReinMax
 from pyro_reparam_ext.gradients.score_function import ScoreFunction
 from pyro_reparam_ext.gradients.sticking_the_landing import StickingTheLanding
+from pyro_reparam_ext.gradients.straight_through import StraightThrough
 from pyro_reparam_ext.gradients.vimco import Vimco
 
 NAMED_ESTIMATORS: dict[str, GradientEstimator] = {
@@ -26,6 +31,9 @@ NAMED_ESTIMATORS: dict[str, GradientEstimator] = {
     "disarm": DisARM(),
     "mvd": MeasureValued(),
     "enum": Enumerate(),
+    "straight_through": StraightThrough(),
+    "gumbel": GumbelStraightThrough(),
+    "reinmax": ReinMax(),
     "dreg": DoublyReparameterized(),
     "vimco": Vimco(),
 }

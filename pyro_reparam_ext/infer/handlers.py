@@ -2,6 +2,7 @@
 """Effect handlers that switch estimators: in a loss, around one, or in a guide."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, Self
 
 from pyro.poutine.messenger import Messenger
@@ -13,11 +14,14 @@ from pyro_reparam_ext.gradients import (
     Adaptive,
     Enumerate,
     GradientEstimator,
+    RelaxedEstimator,
     ReplayEstimator,
     name_of,
     resolve,
 )
 from pyro_reparam_ext.gradients.path import CoupledPathEstimator
+from pyro_reparam_ext.infer.followed_draws import FollowDraws
+from pyro_reparam_ext.infer.held_values import NoteSubsamples
 from pyro_reparam_ext.infer.particles import with_particles
 from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
 from pyro_reparam_ext.infer.site import estimator_of, is_latent, plain, switch_plain
@@ -96,17 +100,20 @@ class LossMessenger(PolicyMessenger):
         self.in_one_run = in_one_run
         self.minibatches: dict[str, Any] = {}
         self._replays = False
+        self._relaxed: dict[str, RelaxedEstimator] = {}
 
     def of_model(self, model: Any) -> Callable[..., Any]:
-        """The model, the minibatches of its plates noted if they will be needed."""
+        """The model, with the handlers that the estimators of the guide ask for."""
 
-        def noted(*args: Any, **kwargs: Any) -> Any:
-            if not self._replays:  # the guide has run
-                return model(*args, **kwargs)
-            with _Minibatches(self.minibatches):
+        def handled(*args: Any, **kwargs: Any) -> Any:
+            with ExitStack() as handlers:  # the guide has run
+                if self._replays:
+                    handlers.enter_context(NoteSubsamples(self.minibatches))
+                if self._relaxed:
+                    handlers.enter_context(FollowDraws(self._relaxed))
                 return model(*args, **kwargs)
 
-        return noted
+        return handled
 
     def _pyro_post_sample(self, msg: Any) -> None:
         if type(msg["fn"]).__name__ == "_Subsample":
@@ -128,6 +135,8 @@ class LossMessenger(PolicyMessenger):
         pair(msg, estimator)
         if isinstance(estimator, ReplayEstimator | Enumerate):
             self._replays = True
+        elif isinstance(estimator, RelaxedEstimator):
+            self._relaxed[msg["name"]] = estimator
 
     def default(self, msg: Any) -> GradientEstimator | None:
         """The estimator of a site that nobody names."""
@@ -137,18 +146,6 @@ class LossMessenger(PolicyMessenger):
         super().__exit__(exc_type, exc_value, traceback)
         if exc_type is None:  # here the program has run, whatever it drew
             self.policy.check_all_matched()
-
-
-class _Minibatches(Messenger):
-    """Notes which indices the plates of a program drew."""
-
-    def __init__(self, indices: dict[str, Any]) -> None:
-        super().__init__()
-        self.indices = indices
-
-    def _pyro_post_sample(self, msg: Any) -> None:
-        if type(msg["fn"]).__name__ == "_Subsample":
-            self.indices[msg["name"]] = msg["value"]
 
 
 class ContextMessenger(PolicyMessenger):

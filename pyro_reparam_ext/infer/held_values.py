@@ -38,3 +38,15 @@ class ShareSubsamples(Messenger):
     def _pyro_post_sample(self, msg: Any) -> None:
         if type(msg["fn"]).__name__ == "_Subsample":
             self.drawn[msg["name"]] = msg["value"]
+
+
+class NoteSubsamples(Messenger):
+    """Notes which indices the plates of a program drew."""
+
+    def __init__(self, indices: dict[str, Any]) -> None:
+        super().__init__()
+        self.indices = indices
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if type(msg["fn"]).__name__ == "_Subsample":
+            self.indices[msg["name"]] = msg["value"]

@@ -18,9 +18,11 @@ from pyro.ops.provenance import detach_provenance
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 
+from pyro_reparam_ext.gradients import RelaxedEstimator
 from pyro_reparam_ext.gradients.base import density_at, innermost
 from pyro_reparam_ext.gradients.score_function import unmasked
 from pyro_reparam_ext.infer.costs import Plates, plates_of
+from pyro_reparam_ext.infer.followed_draws import FollowDraws
 from pyro_reparam_ext.infer.run import Run
 from pyro_reparam_ext.infer.site import estimator_of, is_latent, plain, switch
 from pyro_reparam_ext.infer.terms import Term, samples
@@ -128,11 +130,17 @@ def _replay_together(
     plate = pyro.plate("_replays", rows, dim=dim)
     retry = _Retry(run, trials, depends, dim)
     keep = _KeepSubsamples(run)
+    relaxed = {
+        name: estimator
+        for name, estimator in run.estimators.items()
+        if isinstance(estimator, RelaxedEstimator)
+    }
+    model = FollowDraws(relaxed)(program.model) if relaxed else program.model
     try:
         model, guide = get_importance_trace(
             "flat",
             -dim,
-            keep(plate(program.model)),
+            keep(plate(model)),
             switched(retry(plate(program.guide))),
             program.args,
             program.kwargs,
@@ -225,7 +233,12 @@ class _Retry(_KeepSubsamples):
             msg["value"] = kept
         else:
             fn = msg["fn"]
-            fresh = fn.rsample() if before["fn"].has_rsample else fn.sample().detach()
+            if isinstance(estimator, RelaxedEstimator):
+                fresh = estimator.draw(fn, torch.Size())
+            elif before["fn"].has_rsample:
+                fresh = fn.rsample()
+            else:
+                fresh = fn.sample().detach()
             msg["value"] = self._assembled(parts, fresh, kept, fn.event_dim)
         if estimator is not None:
             msg["fn"] = switch(msg["fn"], estimator)
