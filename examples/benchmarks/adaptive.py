@@ -14,11 +14,11 @@ by seed, with its standard error). Four times as many seeds run up to 300 steps,
 they differ most. For the first target the score is the squared distance of location
 and scale from the posterior's. To run it::
 
-    python examples/benchmarks/adaptive.py              # about 10 minutes
+    python examples/benchmarks/adaptive.py              # a quarter of an hour
     python examples/benchmarks/adaptive.py --seeds 20
     python examples/benchmarks/adaptive.py --targets correlated --steps 1000
 
-Expected: on the last three, from 100 steps on, within 0.02 nats of the better one or
+Goal: on the last three, from 100 steps on, within 0.02 nats of the better one or
 ahead of it; on the first ahead of both. It raises where "adaptive" is behind by more,
 and by more than two standard errors more.
 """

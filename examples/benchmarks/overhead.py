@@ -12,7 +12,7 @@ information. To run it::
     python examples/benchmarks/overhead.py --only pathwise --seconds 30
     python examples/benchmarks/overhead.py --profile pathwise       # where time goes
 
-Expected: at most 1.1 for each pair.
+Goal: at most 1.1 for each pair.
 """
 
 import argparse
