@@ -9,10 +9,9 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.infer import SVI, TraceEnum_ELBO, TraceMeanField_ELBO, config_enumerate
-from torch.distributions import Poisson
 
 from pyro_reparam_ext import TraceSwitch_ELBO
-from pyro_reparam_ext.gradients import Adaptive, DisARM
+from pyro_reparam_ext.gradients import Adaptive
 from tests.cases import MODELS
 from tests.infer.gradients_of import clear_gradients, parameter_gradients, prepare
 
@@ -229,83 +228,6 @@ def test_analytic_says_where_it_fell_back():
         "entropy: the model has no such site"
     )
     assert forms("flow")["z"].startswith("sampled: no divergence")
-
-
-@pytest.mark.parametrize("logit", [-2.0, -0.3, 0.0, 0.7, 1.8])
-def test_disarm_is_the_mean_of_arm_given_the_pair(logit):
-    phi = T(logit, dtype=torch.float64, requires_grad=True)
-    base = dist.Bernoulli(logits=phi)
-    f = {0.0: 0.3, 1.0: 1.9}
-    u = (torch.arange(200_000, dtype=torch.float64) + 0.5) / 200_000
-    p = base.probs.detach()
-    one, two = (u < p).double(), (1 - u < p).double()
-    values = f[0.0] + (f[1.0] - f[0.0]) * torch.stack([one, two])
-    # b = [u < p] makes the twin of ARM's [u > 1 - p] our first
-    arm = (values[1] - values[0]) * (u - 0.5)
-    for b in (0.0, 1.0):
-        for twin in (0.0, 1.0):
-            chosen = (one == b) & (two == twin)
-            if chosen.sum() < 10:
-                continue
-            (ours,) = torch.autograd.grad(
-                DisARM().surrogate(
-                    base,
-                    T(b, dtype=torch.float64),
-                    T([twin], dtype=torch.float64),
-                    T([f[twin] - f[b]], dtype=torch.float64),
-                ),
-                phi,
-                retain_graph=True,
-            )
-            assert arm[chosen].mean().item() == pytest.approx(ours.item(), abs=2e-5)
-
-
-def test_the_twin_of_disarm_has_the_law_of_the_draw():
-    base = dist.Bernoulli(probs=T([0.2, 0.5, 0.9]))
-    pyro.set_rng_seed(0)
-    draw = base.sample((100_000,))
-    twin = DisARM().alternatives(base.expand([100_000, 3]), draw)[0]
-    error = (twin.mean(0) - base.probs).abs() / (base.variance / 100_000).sqrt()
-    assert error.max() < 5
-    together = (draw * twin).mean(0)  # both: u in (1 - p, p)
-    expected = (2 * base.probs - 1).clamp(min=0)
-    assert (together - expected).abs().max() < 0.01
-
-
-def test_measure_valued_poisson():
-    """Against the sum over the support, which has no end."""
-    z = torch.arange(80.0, dtype=torch.float64)
-
-    def model():
-        z = pyro.sample("z", dist.Poisson(2.0))
-        pyro.sample("x", dist.Normal(z, 2.0), obs=T(4.0))
-
-    def guide():
-        rate = pyro.param("rate", T(1.7)).expand(4000)
-        with pyro.plate("copies", 4000), pyro.poutine.scale(scale=1 / 4000):
-            pyro.sample("z", dist.Poisson(rate))
-
-    def copies():
-        with pyro.plate("copies", 4000), pyro.poutine.scale(scale=1 / 4000):
-            model()
-
-    rate = T(1.7, dtype=torch.float64, requires_grad=True)
-    q = Poisson(rate).log_prob(z)
-    p = Poisson(T(2.0, dtype=torch.float64)).log_prob(z) + dist.Normal(z, 2.0).log_prob(
-        T(4.0, dtype=torch.float64)
-    )
-    (exact,) = torch.autograd.grad((q.exp() * (q - p)).sum(), rate)
-    pyro.clear_param_store()
-    pyro.set_rng_seed(0)
-    rows = []
-    for _ in range(20):
-        TraceSwitch_ELBO("mvd").loss_and_grads(copies, guide)
-        rows.append(parameter_gradients())
-        clear_gradients()
-    found = torch.stack(rows)
-    error = found.mean() - exact
-    assert abs(error) < 5 * found.std() / 20**0.5
-    assert found.std() / 20**0.5 < 0.02 * abs(exact)
 
 
 @pytest.mark.parametrize("options", [{"stl": "site"}, {"stl": "replay"}])
