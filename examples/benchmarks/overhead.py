@@ -177,7 +177,7 @@ def draw(path: Path, timings: dict[tuple[str, str], Timing]) -> None:
                 "o",
                 color=color,
                 mfc=color if timing.comparable else "white",
-                label=size if place == 0 else None,
+                label=size if place == len(names) - 1 else None,
             )
     axes.axvline(1.0, color="#999999", lw=1)
     axes.axvline(GOAL, color="#999999", lw=1, ls="--")
