@@ -12,7 +12,8 @@ an earlier study by the same protocol, with another random decoder.
 Source of the references: Williams (1992), score; Kool, van Hoof and Welling (2019),
 RLOO; Yin and Zhou (2019), ARM; Dong, Mnih and Tucker (2020), DisARM; Gu et al. (2016),
 MuProp; Tucker et al. (2017), REBAR; Titsias and Lázaro-Gredilla (2015), local
-expectations.
+expectations; Bengio et al. (2013), straight-through; Jang et al. (2017),
+straight-through Gumbel; Liu et al. (2023), ReinMax.
 """
 
 from collections.abc import Callable
@@ -42,7 +43,11 @@ PUBLISHED = {
     "ARM": 53.3,
     "REBAR, τ=0.5": 82.0,
     "MuProp": 290.0,
+    "straight_through": 6.5,
+    "gumbel": 10.3,
+    "reinmax": 6.6,
 }
+BIASED = ("straight_through", "gumbel", "reinmax")
 
 
 class Problem:
@@ -82,7 +87,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the table: independent estimates, and evaluations of the model each."""
+    """A row of the table: independent estimates, and evaluations of the model each.
+
+    A derivative in the latents counts as one more evaluation.
+    """
 
     gradients: Tensor
     evals: float
@@ -106,6 +114,7 @@ def by_package(
     copies: int,
     particles: int = 1,
     steps: int = 1,
+    slopes: int = 0,
 ) -> Row:
     """A row from a Pyro program.
 
@@ -115,6 +124,7 @@ def by_package(
         copies: Independent estimates a step.
         particles: Draws averaged in each.
         steps: Steps; an estimator may learn from the earlier ones.
+        slopes: Derivatives in the latents that it takes.
     """
     logits = problem.logits.expand(copies, LATENTS).clone().requires_grad_()
     evals = 0
@@ -143,7 +153,7 @@ def by_package(
     for _ in range(steps):
         loss = elbo.differentiable_loss(model, guide)
         gradients += torch.autograd.grad(-loss, logits)
-    return Row(torch.cat(gradients), evals / (copies * steps))
+    return Row(torch.cat(gradients), evals / (copies * steps) + slopes)
 
 
 def ours(problem: Problem, copies: int, steps: int) -> dict[str, Callable[[], Row]]:
@@ -160,6 +170,8 @@ def ours(problem: Problem, copies: int, steps: int) -> dict[str, Callable[[], Ro
         rows[f"rloo, K={k}"] = lambda k=k: by_package(problem, "rloo", copies, k)
     for name in ("disarm", "mvd"):
         rows[name] = lambda name=name: by_package(problem, name, copies)
+    for name in BIASED:
+        rows[name] = lambda name=name: by_package(problem, name, copies, slopes=1)
     rows["enum"] = lambda: by_package(problem, "enum", min(copies, 100))
     return rows
 
@@ -227,6 +239,20 @@ def references(problem: Problem, copies: int) -> dict[str, Callable[[], Row]]:
         total = weight * log_q + (cost(relaxed) - cost(tied)).squeeze(-1)
         return Row(torch.autograd.grad(total.sum(), logits)[0], 5)
 
+    def straight_through() -> Row:
+        return Row(slope(torch.bernoulli(p)) * p * (1 - p), 2)
+
+    def gumbel() -> Row:
+        z = phi + torch.logit(torch.rand_like(p))
+        soft = z.sigmoid()
+        return Row(slope((z > 0).double()) * soft * (1 - soft), 2)
+
+    def reinmax() -> Row:
+        b = torch.bernoulli(p)
+        middle = (b + p) / 2
+        weight = 2 * middle * (1 - middle) - 0.5 * p * (1 - p)
+        return Row(slope(b) * weight, 2)
+
     return {
         "score, exact mean baseline": score,
         **{f"rloo, K={k}": lambda k=k: rloo(k) for k in (2, 4, 8)},
@@ -235,4 +261,7 @@ def references(problem: Problem, copies: int) -> dict[str, Callable[[], Row]]:
         "mvd": local_expectations,
         "MuProp": muprop,
         "REBAR, τ=0.5": lambda: rebar(0.5),
+        "straight_through": straight_through,
+        "gumbel": gumbel,
+        "reinmax": reinmax,
     }
