@@ -25,6 +25,7 @@ from pyro.nn import PyroModule, PyroSample
 from torch import nn
 
 from pyro_reparam_ext import TraceIW_ELBO, TraceSwitch_ELBO
+from pyro_reparam_ext.gradients import Pathwise
 
 X = torch.linspace(-1.0, 1.0, 12, dtype=torch.float64).reshape(6, 2)
 Y = X @ torch.tensor([1.5, -0.5], dtype=torch.float64) + 0.3
@@ -122,6 +123,14 @@ MIXED = {
     "adaptive and mvd": {"sites": {"c": "mvd", "*": "adaptive"}},
     "analytic": {"estimator": "analytic"},
     "enum": {"sites": {"c": "enum", "*": "adaptive"}, "stl": "replay"},
+    "reinmax": {"sites": {"c": "reinmax", "*": "adaptive"}},
+    "gumbel": {"sites": {"c": "gumbel"}, "num_particles": 2},
+    "sobol and straight-through": {
+        "sites": {"c": "straight_through", "*": Pathwise(noise="sobol")},
+        "num_particles": 4,
+        "vectorize_particles": True,
+        "max_plate_nesting": 1,
+    },
     "ema": {"estimator": "ema"},
     "rloo": {"sites": {"c": "rloo"}, "num_particles": 3},
     "vectorized": {
