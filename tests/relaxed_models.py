@@ -71,7 +71,7 @@ RELAXED_MODELS = [
         },
     ),
     RelaxedCase(
-        ModelCase("mixed", mixed_model, always(mixed_guide), {}),
+        ModelCase("relaxed beside", mixed_model, always(mixed_guide), {}),
         right={
             "beside scores": beside(e="score", c="score"),
             "beside rloo": beside(e="rloo", c="rloo"),
@@ -82,7 +82,7 @@ RELAXED_MODELS = [
         },
     ),
     RelaxedCase(
-        ModelCase("masked", masked_model, always(masked_guide), {}, nesting=1),
+        ModelCase("one-hot masked", masked_model, always(masked_guide), {}, nesting=1),
         right={"straight_through": everywhere("straight_through")},
     ),
 ]

@@ -88,6 +88,8 @@ def test_every_distribution_is_registered() -> None:
 def test_registry_names_are_unique() -> None:
     names = [case.name for case in DISTRIBUTIONS]
     assert len(names) == len(set(names))
+    models = [case.name for case in [*MODELS, *(r.case for r in RELAXED_MODELS)]]
+    assert len(models) == len(set(models)), "exact gradients are kept by name"
 
 
 IMPORT_CHANGES_NOTHING = """

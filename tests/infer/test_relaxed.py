@@ -103,7 +103,7 @@ def test_own_terms_are_exact_without_noise():
         pyro.sample("b", b.to_event(1))
         pyro.sample("h", h)
 
-    case = ModelCase("own", model, lambda model: guide, {})
+    case = ModelCase("own terms", model, lambda model: guide, {})
     _, truth = exact(case, prepare(case))
     loss = TraceSwitch_ELBO("straight_through", allow_biased=True)
     for _ in range(5):
