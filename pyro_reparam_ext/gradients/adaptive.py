@@ -7,9 +7,11 @@ from typing import Any, ClassVar, final
 import torch
 from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
+from torch.distributions import Distribution
 
 from pyro_reparam_ext.gradients.baselines import SiteState
 from pyro_reparam_ext.gradients.path import CoupledPathEstimator
+from pyro_reparam_ext.gradients.score_function import ScoreFunction
 
 _FIRST_HORIZON, _GROWTH = 2.0, 0.1  # short while a fit moves fast, then longer
 
@@ -31,7 +33,10 @@ class Adaptive(CoupledPathEstimator):
     those with respect to these parameters, so that a shared network changes nothing.
     Unbiased, because :math:`a` is made of earlier draws only.
 
-    *Requires* what ``StickingTheLanding`` requires.
+    *Requires* what ``StickingTheLanding`` requires. A distribution that draws from
+    other tensors than its density holds (``Gumbel``, ``StudentT`` with learned ``df``)
+    stays with the pathwise gradient, since :math:`g` cannot be seen at one place there;
+    one that holds tensors computed from its parameters has one coefficient, ``all``.
 
     *Cost* one evaluation of the model, and two of the guide's density with a backward
     pass that ends at its parameters.
@@ -70,6 +75,10 @@ class Adaptive(CoupledPathEstimator):
     def self_contained(self) -> bool:
         """Not: the coefficient is learned from the gradient of the whole loss."""
         return False
+
+    def supports(self, fn: Distribution) -> str | None:
+        """What has a path, and a score of mean zero."""
+        return super().supports(fn) or ScoreFunction().supports(fn)
 
     def score_parts(
         self, fn: Any, value: Tensor, *args: Any, **kwargs: Any

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from pyro.distributions import Delta
+from pyro.distributions import Delta, MaskedDistribution
 from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_reparam_ext.distributions.base import is_discrete
+from pyro_reparam_ext.distributions.held_tensors import split_tensors
 from pyro_reparam_ext.gradients.base import GradientEstimator, innermost
 from pyro_reparam_ext.gradients.score_function import ScoreFunction
 
@@ -83,7 +84,29 @@ def closed_form_entropy(fn: Distribution) -> Tensor | None:
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
     r""":math:`\mathrm{KL}(q\,\|\,p)`, or None where there is no closed form."""
+    # torch cancels transforms of equal value, and with them their derivatives; masks
+    # need not be the same
+    if any(_is_learned_flow(fn) or _is_masked(fn) for fn in (q, p)):
+        return None
     try:
         return torch.distributions.kl_divergence(q, p)
     except NotImplementedError:
         return None
+
+
+def _is_learned_flow(fn: Distribution) -> bool:
+    transforms = getattr(innermost(fn), "transforms", None)
+    if not transforms:
+        return False
+    flow = torch.distributions.TransformedDistribution(
+        torch.distributions.Normal(0.0, 1.0), transforms, validate_args=False
+    )
+    return any(tensor.requires_grad for tensor in split_tensors(flow)[1])
+
+
+def _is_masked(fn: Any) -> bool:
+    while not isinstance(fn, MaskedDistribution):
+        if not hasattr(fn, "base_dist") or hasattr(fn, "transforms"):
+            return False
+        fn = fn.base_dist
+    return True

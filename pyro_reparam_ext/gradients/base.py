@@ -9,6 +9,7 @@ import torch
 from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,3 +104,27 @@ def density_at(fn: Distribution, value: Tensor, *args: Any, **kwargs: Any) -> Te
             "point, but one of its parts has no inverse. Use 'pathwise' for this "
             "site, or a flow with an inverse."
         ) from error
+
+
+def why_no_score(fn: Distribution) -> str | None:
+    """Why the mean score of ``fn`` is not zero, if so: its support moves."""
+    try:
+        support = fn.support
+    except (NotImplementedError, AttributeError):
+        return None
+    if not _depends_on_parameters(support):
+        return None
+    return (
+        f"needs a score of mean zero, but the support of {describe(fn)} moves with its "
+        "parameters. Use 'pathwise' for this site."
+    )
+
+
+def _depends_on_parameters(constraint: Any) -> bool:
+    held = vars(constraint).values() if hasattr(constraint, "__dict__") else ()
+    return any(
+        value.requires_grad
+        if isinstance(value, Tensor)
+        else isinstance(value, Constraint) and _depends_on_parameters(value)
+        for value in held
+    )

@@ -14,7 +14,12 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_reparam_ext.distributions.base import is_discrete
-from pyro_reparam_ext.gradients.base import density_at, describe, innermost
+from pyro_reparam_ext.gradients.base import (
+    density_at,
+    describe,
+    innermost,
+    why_no_score,
+)
 from pyro_reparam_ext.gradients.path import PathEstimator
 
 # classes whose rsample is not, or not all of, the path of the law they are scored by
@@ -78,7 +83,7 @@ class DoublyReparameterized(PathEstimator):
                 f"needs a draw whose density follows its path, but {describe(fn)} has "
                 "another. Use 'pathwise' for this site."
             )
-        return super().supports(fn)
+        return super().supports(fn) or why_no_score(fn)
 
     def score_parts(
         self, fn: Any, value: Tensor, *args: Any, **kwargs: Any

@@ -118,9 +118,12 @@ class MeasureValued(ReplayEstimator):
             # f less f(draw), at each value; 0 at the draw itself
             probs = base.probs.expand(*value.shape, -1)
             index = alternatives.long().movedim(0, -1)
-            return (change.movedim(0, -1) * probs.gather(-1, index)).sum()
+            chance = probs.gather(-1, index)
+            change = torch.where(chance > 0, change.movedim(0, -1), 0.0)
+            return (change * chance).sum()
         if isinstance(base, OneHotCategorical):
-            return (change.unsqueeze(-1) * alternatives * base.probs).sum()
+            chance = (alternatives * base.probs).sum(-1)
+            return (torch.where(chance > 0, change, 0.0) * chance).sum()
         if isinstance(base, Poisson):
             return (change[0] * base.rate).sum()
         loc, scale = base.loc, base.scale

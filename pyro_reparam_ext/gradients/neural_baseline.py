@@ -77,18 +77,26 @@ class NeuralBaseline(Baseline):
             ValueError: the network's output does not go with the plates of the site.
         """
         found = self.network(x.detach())
-        b = found.squeeze(-1) if found.dim() and found.shape[-1] == 1 else found
-        while b.dim() > cost.dim() and b.shape[0] == 1:
-            b = b.squeeze(0)
-        missing = (1,) * (cost.dim() - b.dim())
-        sizes = zip((*missing, *b.shape), cost.shape, strict=False)
-        if b.dim() > cost.dim() or any(n not in (1, size) for n, size in sizes):
-            raise ValueError(
-                f"the neural baseline's output has shape {tuple(found.shape)}; "
-                f"expected one number for each of the costs, {tuple(cost.shape)}."
-            )
-        return b.expand(cost.shape)
+        for b in (found.squeeze(-1), found):
+            b = b.reshape(_without_leading_ones(b.shape, cost.dim()))
+            if _goes_with(b.shape, cost.shape):
+                return b.expand(cost.shape)
+        raise ValueError(
+            f"the neural baseline's output has shape {tuple(found.shape)}; "
+            f"expected one number for each of the costs, {tuple(cost.shape)}."
+        )
 
     def value(self, cost: Tensor, state: SiteState) -> Tensor:
         """Zero: what the network says is in ``prediction``."""
         return torch.zeros_like(cost)
+
+
+def _without_leading_ones(shape: torch.Size, dims: int) -> torch.Size:
+    while len(shape) > dims and shape[0] == 1:
+        shape = shape[1:]
+    return shape
+
+
+def _goes_with(shape: torch.Size, cost: torch.Size) -> bool:
+    sizes = zip(reversed(shape), reversed(cost), strict=False)
+    return len(shape) <= len(cost) and all(n in (1, size) for n, size in sizes)

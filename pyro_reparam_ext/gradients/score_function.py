@@ -22,6 +22,7 @@ from pyro_reparam_ext.gradients.base import (
     density_at,
     describe,
     innermost,
+    why_no_score,
 )
 from pyro_reparam_ext.gradients.baselines import (
     Baseline,
@@ -116,7 +117,7 @@ class ScoreFunction(GradientEstimator):
                 "rounded one that carries the relaxed one along. Use 'pathwise' (the "
                 "biased straight-through estimator), or the discrete distribution."
             )
-        return None
+        return why_no_score(fn)
 
     def draw(self, fn: Distribution, sample_shape: torch.Size) -> Tensor:
         """A detached draw: the same as the pathwise one under the same seed."""

@@ -6,9 +6,11 @@ from typing import Any, ClassVar, final
 
 from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
+from torch.distributions import Distribution
 
 from pyro_reparam_ext.gradients.base import density_at
 from pyro_reparam_ext.gradients.path import CoupledPathEstimator
+from pyro_reparam_ext.gradients.score_function import ScoreFunction
 
 
 @final
@@ -42,6 +44,10 @@ class StickingTheLanding(CoupledPathEstimator):
     """
 
     instead: ClassVar[str] = "'dreg', which is 'stl' for such bounds,"
+
+    def supports(self, fn: Distribution) -> str | None:
+        """What has a path, and a score of mean zero."""
+        return super().supports(fn) or ScoreFunction().supports(fn)
 
     def score_parts(
         self, fn: Any, value: Tensor, *args: Any, **kwargs: Any

@@ -20,9 +20,11 @@ from torch import Tensor
 from pyro_reparam_ext.distributions.held_tensors import split_tensors
 from pyro_reparam_ext.gradients import Adaptive, StickingTheLanding
 from pyro_reparam_ext.gradients.base import density_at
+from pyro_reparam_ext.infer.replays import KeepSubsamples
 from pyro_reparam_ext.infer.run import Run
 from pyro_reparam_ext.infer.site import plain
 from pyro_reparam_ext.infer.state import EstimatorState
+from pyro_reparam_ext.infer.taps import Tap
 from pyro_reparam_ext.infer.terms import samples
 
 
@@ -58,7 +60,14 @@ def control_surrogate(
         assert isinstance(estimator, Adaptive)
         taps = [tap for tap in fn._taps if tap.view.requires_grad]
         views = [tap.view for tap in taps]
-        scores = torch.autograd.grad(score, views, allow_unused=True) if taps else ()
+        if not taps:
+            continue
+        # what draw and density computed once, they share, and so its graph
+        scores = torch.autograd.grad(score, views, retain_graph=True, allow_unused=True)
+        if any(
+            _only_on_path(tap, s, site) for tap, s in zip(taps, scores, strict=True)
+        ):
+            continue  # g is not to be seen at one place: stay with the pathwise one
         memory = state.of(name)
         for tap, s in zip(taps, scores, strict=True):
             if s is None:
@@ -103,6 +112,17 @@ def attach_learners(learners: list[Learner], surrogate: Tensor) -> None:
             learner.attach(upstream)
 
 
+def _only_on_path(tap: Tap, score: Tensor | None, site: Any) -> bool:
+    """Whether the draw was made from a tensor that the density does without."""
+    if score is not None:
+        return False
+    value = detach_provenance(site["value"])
+    (path,) = torch.autograd.grad(
+        value.sum(), tap.view, retain_graph=True, allow_unused=True
+    )
+    return path is not None
+
+
 def _log_prob(fn: Any, site: Any) -> Tensor:
     """The log-density of the draw at fixed value, scaled and masked, summed."""
     value = detach_provenance(site["value"]).detach()
@@ -132,7 +152,7 @@ def _replay_detached(run: Run) -> _Held:
         draws.nodes[name] = {**site, "value": value.detach()}
     program = run.program
     tracer = poutine.trace(poutine.replay(program.guide, trace=draws))
-    with _Held() as held:
+    with _Held() as held, KeepSubsamples(run):
         held.trace = tracer.get_trace(*program.args, **program.kwargs)
     held.trace.compute_log_prob()
     return held

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
-import pyro
 import torch
 from pyro.infer import ELBO
 from pyro.infer.elbo import ELBOModule
@@ -169,6 +168,7 @@ class TraceSwitch_ELBO(ELBO):
         self.stl = stl
         self.vectorize_replays = vectorize_replays
         self.state = EstimatorState()
+        self.state.adopt(self.policy.sites)
         self.closed_forms: dict[str, str] = {}
         self._tracks = dependency == "provenance"
         self._last: Watched | None = None
@@ -206,9 +206,7 @@ class TraceSwitch_ELBO(ELBO):
             if surrogate.requires_grad:  # now, so that one graph is held at a time
                 surrogate.backward(retain_graph=self.retain_graph)
             value = value + one_value
-        for name, state in self.state.items():  # SVI trains what it sees here
-            for child, network in state.named_children():
-                pyro.module(f"{child} of {name}", network)
+        self.state.register_networks()  # SVI trains what it sees there
         return _checked(value.item())
 
     def coefficients(self) -> dict[str, dict[str, float]]:

@@ -175,8 +175,9 @@ def sum_surrogate(run: Run, switched: Switch, parallel: bool) -> Any:
                 product = product * weight[name]
             else:  # the same for all its values
                 product = product / sizes[name]
-        weighted = product * replayed.terms[key]
-        total = total + torch.where(product > 0, weighted, 0.0).sum()
+        # a value that cannot be drawn may have any density
+        possible = torch.where(product > 0, replayed.terms[key], 0.0)
+        total = total + (product * possible).sum()
     return total
 
 

@@ -27,6 +27,11 @@ from pyro_reparam_ext.infer.run import Run
 from pyro_reparam_ext.infer.site import estimator_of, is_latent, plain, switch
 from pyro_reparam_ext.infer.terms import Term, samples
 
+_BROADCAST = (
+    "it must broadcast over one more dimension on the left (z[..., 0] for z[0], "
+    "z.sum(-1) for z.sum()). If it cannot, say vectorize_replays=False."
+)
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -66,14 +71,23 @@ def replay(
         for name in trial.values
     }
     if parallel:
-        return _replay_together(run, trials, depends, switched)
+        itself = Trial({}, 1)
+        *found, again = _replay_together(run, [*trials, itself], depends, switched)
+        if not _is_the_run(again, run):
+            (alone,) = _replay_together(run, [itself], depends, switched)
+            if _is_the_run(alone, run):  # else it has randomness that Pyro cannot see
+                raise ValueError(
+                    "the program mixes values of a draw that were to be tried apart: "
+                    f"{_BROADCAST}"
+                )
+        return found
     found = []
     for trial in trials:
         rows = [
             Trial({n: v[row : row + 1] for n, v in trial.values.items()}, 1)
             for row in range(trial.rows)
         ]
-        single = [_replay_together(run, [r], depends, switched)[0] for r in rows]
+        single = [_replay_together(run, [r], depends, switched, False)[0] for r in rows]
         found.append(_joined(single))
     return found
 
@@ -101,6 +115,21 @@ class Replayed:
     log_prob: dict[str, Tensor]
 
 
+def _is_the_run(again: Replayed, run: Run) -> bool:
+    """Whether a row with the draws of a run has its terms."""
+    for term in run.terms:
+        if len(term.covers) > 1 or term.key not in again.terms:
+            continue  # in closed form
+        found = again.terms[term.key].detach().squeeze(0)
+        expected, found = torch.broadcast_tensors(term.cost, found)
+        tolerance = 1e3 * torch.finfo(found.dtype).eps
+        if not torch.allclose(
+            found, expected, rtol=tolerance, atol=tolerance, equal_nan=True
+        ):
+            return False
+    return True
+
+
 def _joined(single: list[Replayed]) -> Replayed:
     """Rows that were replayed one by one; a term that a row lacks is 0 there."""
     keys = {key: r.plates[key] for r in single for key in r.terms}
@@ -123,13 +152,15 @@ def _replay_together(
     trials: list[Trial],
     depends: dict[str, set[str]],
     switched: Callable[[Any], Any],
+    plated: bool = True,
 ) -> list[Replayed]:
+    """All rows in one run; without a plate, the only one."""
     dim = -1 - _nesting(run)
     rows = sum(trial.rows for trial in trials)
     program = run.program
-    plate = pyro.plate("_replays", rows, dim=dim)
-    retry = _Retry(run, trials, depends, dim)
-    keep = _KeepSubsamples(run)
+    plate = pyro.plate("_replays", rows, dim=dim) if plated else _as_it_is
+    retry = _Retry(run, trials, depends, dim if plated else 0)
+    keep = KeepSubsamples(run)
     relaxed = {
         name: estimator
         for name, estimator in run.estimators.items()
@@ -147,15 +178,18 @@ def _replay_together(
         )
     except (RuntimeError, ValueError, IndexError) as error:
         raise ValueError(
-            "the program could not be replayed with several values of a draw at once: "
-            f"it must broadcast over one more dimension on the left ({error}). If it "
-            "branches on a draw or fixes its shapes, say vectorize_replays=False."
+            "the program could not be replayed with several values of a draw at once "
+            f"({error}): {_BROADCAST}"
         ) from error
     found, start = [], 0
     for trial in trials:
         found.append(_rows(model, guide, start, trial, dim, rows))
         start += trial.rows
     return found
+
+
+def _as_it_is(program: Any) -> Any:
+    return program
 
 
 def _rows(
@@ -196,8 +230,8 @@ def _nesting(run: Run) -> int:
     return max(dims)
 
 
-class _KeepSubsamples(Messenger):
-    """Keeps the minibatch of plates that only the model has."""
+class KeepSubsamples(Messenger):
+    """Keeps the minibatches that the plates of a run drew."""
 
     def __init__(self, run: Run) -> None:
         super().__init__()
@@ -210,7 +244,7 @@ class _KeepSubsamples(Messenger):
             msg["done"] = True
 
 
-class _Retry(_KeepSubsamples):
+class _Retry(KeepSubsamples):
     """Gives the draws of a guide the values they have in each row."""
 
     def __init__(
@@ -239,7 +273,11 @@ class _Retry(_KeepSubsamples):
                 fresh = fn.rsample()
             else:
                 fresh = fn.sample().detach()
-            msg["value"] = self._assembled(parts, fresh, kept, fn.event_dim)
+            if self.dim:
+                msg["value"] = self._assembled(parts, fresh, kept, fn.event_dim)
+            else:  # one row, and no plate to be first of
+                only = parts[0]
+                msg["value"] = only[0] if isinstance(only, Tensor) else fresh
         if estimator is not None:
             msg["fn"] = switch(msg["fn"], estimator)
         msg["done"] = True

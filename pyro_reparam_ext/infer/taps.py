@@ -6,7 +6,7 @@ else. What flows back through it is the gradient of the loss in that parameter o
 site, cell by cell and particle by particle.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -28,18 +28,23 @@ class Tap:
 def tapped(fn: Any) -> Any:
     """A copy of ``fn`` with taps on the tensors it can be differentiated in."""
     structure, held = split_tensors(fn)
-    names = {
-        id(value): name
-        for name, value in vars(innermost(fn)).items()
-        if isinstance(value, Tensor)
-    }
-    tensors, taps = list(held), []
+    base: Any = innermost(fn)
+    names = {id(v): n for n, v in vars(base).items() if isinstance(v, Tensor)}
+    tensors, taps = list(held), dict[int, Tap]()
     for position, tensor in enumerate(held):
-        if tensor.requires_grad:
-            view = tensors[position] = tensor.view_as(tensor)
-            name = names.get(id(tensor), f"tensor{position}").lstrip("_")
-            taps.append(Tap(name, position, tensor, view))
+        if not tensor.requires_grad:
+            continue
+        if id(tensor) not in taps:  # one view, wherever the distribution holds it
+            name = names.get(id(tensor), "").removeprefix("_unbroadcasted_")
+            # a score has mean zero for each parameter, not for each tensor held: what
+            # was computed from several of them shares one coefficient
+            name = name if name in base.arg_constraints else ""
+            taps[id(tensor)] = Tap(name, position, tensor, tensor.view_as(tensor))
+        tensors[position] = taps[id(tensor)].view
+    found = list(taps.values())
+    if not all(tap.name for tap in found):
+        found = [replace(tap, name="all") for tap in found]
     new = structure.filled(tensors)
     new._validate_args = fn._validate_args
-    new._taps = taps
+    new._taps = found
     return new

@@ -89,3 +89,61 @@ def test_measure_valued_poisson():
     error = found.mean() - exact
     assert abs(error) < 5 * found.std() / 20**0.5
     assert found.std() / 20**0.5 < 0.02 * abs(exact)
+
+
+def three(x=None):
+    z = pyro.sample("z", dist.Bernoulli(torch.full((3,), 0.4)).to_event(1))
+    loc = 2 * z.sum() if x is None else x(z)
+    pyro.sample("x", dist.Normal(loc, 1.0), obs=T(1.5))
+
+
+def three_guide():
+    logits = pyro.param("logits", T([0.3, -0.5, 0.8]))
+    pyro.sample("z", dist.Bernoulli(logits=logits).to_event(1))
+
+
+@pytest.mark.parametrize("estimator", ["mvd", "disarm", "enum"])
+@pytest.mark.parametrize("mix", [torch.sum, lambda z: 2 * z[0] - z[1] + 3 * z[2]])
+def test_a_program_that_mixes_what_is_tried_apart_is_told(mix, estimator):
+    """It would run, and get a wrong gradient."""
+    for validate in (True, False):
+        with pyro.validation_enabled(validate):
+            loss = TraceSwitch_ELBO(estimator)
+
+            def steps(loss=loss):
+                for _ in range(20):  # draws that are all 0 do not tell
+                    loss.loss_and_grads(lambda: three(mix), three_guide)
+
+            with pytest.raises(ValueError, match="vectorize_replays=False"):
+                steps()
+            one_by_one = TraceSwitch_ELBO(estimator, vectorize_replays=False)
+            one_by_one.loss_and_grads(lambda: three(mix), three_guide)
+
+
+def test_one_by_one_a_program_need_not_broadcast():
+    results = []
+    for program, together in ((torch.sum, False), (lambda z: z.sum(-1), True)):
+        clear_gradients()
+        loss = TraceSwitch_ELBO("enum", vectorize_replays=together)
+        loss.loss_and_grads(lambda p=program: three(p), three_guide)
+        results.append(parameter_gradients())
+    torch.testing.assert_close(*results)
+
+
+def test_impossible_values_do_no_harm():
+    never = T([0.0, 0.0, -torch.inf])
+
+    def model():
+        c = pyro.sample("c", dist.Categorical(logits=never))
+        pyro.sample("x", dist.Normal(1.0 * c, 1.0), obs=T(0.7))
+
+    def guide():
+        a = pyro.param("a", T([0.3, -0.2, 0.1]))
+        pyro.sample("c", dist.Categorical(logits=a + never))
+
+    for estimator in ("mvd", "enum"):
+        clear_gradients()
+        TraceSwitch_ELBO(estimator).loss_and_grads(model, guide)
+        torch.testing.assert_close(
+            parameter_gradients(), T([0.1645, -0.1645, 0.0]), atol=1e-4, rtol=0
+        )
