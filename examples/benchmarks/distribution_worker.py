@@ -119,6 +119,7 @@ def torch_timer(library: str, dtype: str, numbers: int) -> Callable[..., Make]:
     if library == "ours":
         from pyro_reparam_ext import distributions as module
     torch.set_num_threads(1)
+    torch.distributions.Distribution.set_default_validate_args(False)
     torch.manual_seed(0)
 
     def timer(name: str, gradient: bool) -> Make:
@@ -185,9 +186,9 @@ def serve(library: str, dtype: str, numbers: int) -> None:
             if key not in ready:
                 ready[key] = timer(*key)
                 ready[key]()
-            start = time.perf_counter()
+            start = time.process_time()
             ready[key]()
-            answer: dict[str, Any] = {"seconds": time.perf_counter() - start}
+            answer: dict[str, Any] = {"seconds": time.process_time() - start}
         except Exception as error:  # the peer's, to be shown in its cell
             answer = {"error": f"{type(error).__name__}: {error}"}
         print(json.dumps(answer), flush=True)

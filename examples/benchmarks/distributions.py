@@ -2,10 +2,11 @@
 """Sampling, and sampling with its gradient, beside torch, NumPyro and TFP.
 
 A process for each library, in one thread; for each family, the libraries take turns,
-and the ratio is that of their medians. JAX libraries are compiled, and the compilation
-is not counted. The gradient is that of the sum of the draws in every parameter. Peers
-that are not installed are left out; they may have environments of their own (TFP 0.25
-needs an older JAX than NumPyro)::
+and the ratio is that of their medians. The time is that of the processor, so that a
+busy machine matters less; arguments are not validated. JAX libraries are compiled, and
+the compilation is not counted. The gradient is that of the sum of the draws in every
+parameter. Peers that are not installed are left out; they may have environments of
+their own (TFP 0.25 needs an older JAX than NumPyro)::
 
     python examples/benchmarks/distributions.py                 # ten minutes
     python examples/benchmarks/distributions.py --only Gamma Beta --draws 100000
