@@ -8,6 +8,7 @@ import pyro.distributions as dist
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
 from tests.iw_models import IW_MODELS
+from tests.matrix_cases import MATRIX_DISTRIBUTIONS
 from tests.models import MODELS
 from tests.references import (
     generalized_pareto,
@@ -162,4 +163,5 @@ DISTRIBUTIONS = [
         },
         special=frozenset({"special"}),
     ),
+    *MATRIX_DISTRIBUTIONS,
 ]

@@ -22,17 +22,21 @@ from pyro_reparam_ext.distributions.generalized_pareto import GeneralizedPareto
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
 from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
+from pyro_reparam_ext.distributions.lkj import LKJ
+from pyro_reparam_ext.distributions.lkj_cholesky import LKJCholesky
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
 from pyro_reparam_ext.distributions.von_mises import VonMises
 
 __all__ = [
+    "LKJ",
     "ExtendedInterval",
     "GeneralizedPareto",
     "ImplicitDistribution",
     "InverseGaussian",
     "Kumaraswamy",
+    "LKJCholesky",
     "MixtureSameFamily",
     "ReparameterizedDistribution",
     "Transport",

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registry entries of distributions of matrices."""
+
+from functools import partial
+
+from torch import Tensor
+
+from pyro_reparam_ext import distributions as D
+from pyro_reparam_ext.testing.cases import DistributionCase
+from tests.references import lkj
+
+__all__ = ["MATRIX_DISTRIBUTIONS", "OTHER_SIZES"]
+
+
+def lkj_cholesky(concentration: Tensor, dim: int = 3) -> D.LKJCholesky:
+    return D.LKJCholesky(dim, concentration)
+
+
+def lkj_matrix(concentration: Tensor) -> D.LKJ:
+    return D.LKJ(3, concentration)
+
+
+LKJ_POINTS = {
+    "scalar": {"concentration": 1.5},
+    "vector": {"concentration": [0.7, 3.0]},
+    "batch": {"concentration": [[1.0], [20.0]]},
+    "extreme": {"concentration": [0.05, 1e3]},
+}
+
+MATRIX_DISTRIBUTIONS = [
+    DistributionCase(
+        name="LKJCholesky",
+        make=lkj_cholesky,
+        reference=lkj,
+        points=LKJ_POINTS,
+    ),
+    DistributionCase(
+        name="LKJ",
+        make=lkj_matrix,
+        reference=lkj,
+        points={
+            "scalar": {"concentration": 1.5},
+            "vector": {"concentration": [0.9, 3.0]},
+            "batch": {"concentration": [[1.0], [20.0]]},
+            "extreme": {"concentration": [0.7, 1e3]},
+        },
+    ),
+]
+
+OTHER_SIZES = [
+    DistributionCase(
+        name="LKJCholesky-2",
+        make=partial(lkj_cholesky, dim=2),
+        points={"scalar": {"concentration": 0.8}, "small": {"concentration": 0.3}},
+    ),
+    DistributionCase(
+        name="LKJCholesky-6",
+        make=partial(lkj_cholesky, dim=6),
+        points={"scalar": {"concentration": 2.5}, "uniform": {"concentration": 1.0}},
+    ),
+]
