@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
-from tests.references import lkj
+from tests.references import lkj, wishart
 
 __all__ = ["MATRIX_DISTRIBUTIONS", "OTHER_SIZES"]
 
@@ -20,6 +20,9 @@ def lkj_matrix(concentration: Tensor) -> D.LKJ:
     return D.LKJ(3, concentration)
 
 
+FACTOR = [[1.2, 0.0], [-0.4, 0.7]]
+LONG = [[30.0, 0.0], [0.02, 0.05]]
+FACTOR_3 = [[1.2, 0.0, 0.0], [-0.4, 0.7, 0.0], [0.3, 0.5, 1.1]]
 LKJ_POINTS = {
     "scalar": {"concentration": 1.5},
     "vector": {"concentration": [0.7, 3.0]},
@@ -43,6 +46,32 @@ MATRIX_DISTRIBUTIONS = [
             "vector": {"concentration": [0.9, 3.0]},
             "batch": {"concentration": [[1.0], [20.0]]},
             "extreme": {"concentration": [0.7, 1e3]},
+        },
+    ),
+    DistributionCase(
+        name="WishartCholesky",
+        make=lambda df, scale_tril: D.WishartCholesky(df, scale_tril=scale_tril.tril()),
+        reference=wishart,
+        event_dims={"scale_tril": 2},
+        points={
+            "scalar": {"df": 4.0, "scale_tril": FACTOR},
+            "vector": {"df": [1.5, 2.5], "scale_tril": FACTOR},
+            "batch": {"df": [[2.0], [7.0]], "scale_tril": [FACTOR, LONG]},
+            "three": {"df": 3.5, "scale_tril": FACTOR_3},
+            "extreme": {"df": [1.3, 1e3], "scale_tril": LONG},
+        },
+    ),
+    DistributionCase(
+        name="Wishart",
+        make=lambda df, scale_tril: D.Wishart(df, scale_tril=scale_tril.tril()),
+        reference=wishart,
+        event_dims={"scale_tril": 2},
+        points={
+            "scalar": {"df": 4.0, "scale_tril": FACTOR},
+            "vector": {"df": [5.0, 3.5], "scale_tril": FACTOR},
+            "batch": {"df": [[3.0], [7.0]], "scale_tril": [FACTOR, LONG]},
+            "three": {"df": 4.5, "scale_tril": FACTOR_3},
+            "extreme": {"df": 1e3, "scale_tril": LONG},
         },
     ),
 ]

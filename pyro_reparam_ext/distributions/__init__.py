@@ -28,6 +28,8 @@ from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
 from pyro_reparam_ext.distributions.von_mises import VonMises
+from pyro_reparam_ext.distributions.wishart import Wishart
+from pyro_reparam_ext.distributions.wishart_cholesky import WishartCholesky
 
 __all__ = [
     "LKJ",
@@ -43,6 +45,8 @@ __all__ = [
     "TransportDistribution",
     "TruncatedNormal",
     "VonMises",
+    "Wishart",
+    "WishartCholesky",
     "as_transport",
     "register_transport",
 ]

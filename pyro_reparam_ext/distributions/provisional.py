@@ -25,7 +25,7 @@ def _log_gamma_slope(log_z: Tensor, a: Tensor) -> Tensor:
     vv = v * s
     c = lz - torch.digamma(a)
     lf = (c - vv) * torch.exp(-a * vv - z * torch.expm1(-vv))
-    r = -(c + vv) * torch.exp(a * vv - z * torch.expm1(vv))
+    r = -(c + vv) * torch.exp(a * vv - z * torch.expm1(vv.clamp(max=200.0)))
     f = torch.where(left, lf, r).nan_to_num(0, 0, 0)
     return -(f * w * s).sum(-1)
 
