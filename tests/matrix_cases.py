@@ -74,6 +74,48 @@ MATRIX_DISTRIBUTIONS = [
             "extreme": {"df": 1e3, "scale_tril": LONG},
         },
     ),
+    DistributionCase(
+        name="InverseWishartCholesky",
+        make=lambda df, scale_tril: D.InverseWishartCholesky(
+            df, scale_tril=scale_tril.tril()
+        ),
+        reference=wishart,
+        event_dims={"scale_tril": 2},
+        points={
+            "scalar": {"df": 6.5, "scale_tril": FACTOR},
+            "vector": {"df": [1.5, 2.5], "scale_tril": FACTOR},
+            "batch": {"df": [[6.0], [7.0]], "scale_tril": [FACTOR, LONG]},
+            "three": {"df": 8.5, "scale_tril": FACTOR_3},
+            "extreme": {"df": [1.3, 1e3], "scale_tril": LONG},
+        },
+        integrands={  # heavy tails: a fourth moment is needed for z^2
+            "scalar": ("z", "z^2"),
+            "vector": (),
+            "batch": ("z", "z^2"),
+            "three": ("z", "z^2"),
+            "extreme": (),
+        },
+    ),
+    DistributionCase(
+        name="InverseWishart",
+        make=lambda df, scale_tril: D.InverseWishart(df, scale_tril=scale_tril.tril()),
+        reference=wishart,
+        event_dims={"scale_tril": 2},
+        points={
+            "scalar": {"df": 11.0, "scale_tril": FACTOR},
+            "vector": {"df": [5.0, 3.5], "scale_tril": FACTOR},
+            "batch": {"df": [[12.0], [15.0]], "scale_tril": [FACTOR, LONG]},
+            "three": {"df": 14.5, "scale_tril": FACTOR_3},
+            "extreme": {"df": 1e3, "scale_tril": LONG},
+        },
+        integrands={
+            "scalar": ("z", "z^2"),
+            "vector": (),
+            "batch": ("z", "z^2"),
+            "three": ("z", "z^2"),
+            "extreme": ("z", "z^2"),
+        },
+    ),
 ]
 
 OTHER_SIZES = [

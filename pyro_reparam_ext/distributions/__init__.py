@@ -21,6 +21,10 @@ from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
 from pyro_reparam_ext.distributions.generalized_pareto import GeneralizedPareto
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
+from pyro_reparam_ext.distributions.inverse_wishart import InverseWishart
+from pyro_reparam_ext.distributions.inverse_wishart_cholesky import (
+    InverseWishartCholesky,
+)
 from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
 from pyro_reparam_ext.distributions.lkj import LKJ
 from pyro_reparam_ext.distributions.lkj_cholesky import LKJCholesky
@@ -37,6 +41,8 @@ __all__ = [
     "GeneralizedPareto",
     "ImplicitDistribution",
     "InverseGaussian",
+    "InverseWishart",
+    "InverseWishartCholesky",
     "Kumaraswamy",
     "LKJCholesky",
     "MixtureSameFamily",
