@@ -11,8 +11,18 @@ import math
 import torch
 from torch import Tensor
 
-from pyro_reparam_ext.distributions.provisional import attach_log_chi, log_chi
-from pyro_reparam_ext.ops import clamp_value
+from pyro_reparam_ext.distributions.log_chi import attach_log_chi, log_chi_draw
+from pyro_reparam_ext.distributions.log_gamma import (
+    gamma_divergence,
+    log_gamma_entropy,
+)
+from pyro_reparam_ext.ops import (
+    clamp_value,
+    expm1_remainder,
+    log_gamma_density,
+    log_gamma_ratio,
+    log_of_ratio,
+)
 
 _LOG_2 = math.log(2)
 
@@ -29,7 +39,7 @@ def degrees_up(df: Tensor, p: int) -> Tensor:
 
 def draw(degrees: Tensor, sample_shape: torch.Size) -> Tensor:
     """A factor, its diagonal differentiable in the degrees."""
-    log_end = log_chi(degrees, sample_shape)
+    log_end = log_chi_draw(degrees, sample_shape)
     p = degrees.shape[-1]
     shape = (*log_end.shape, p)
     normal = torch.randn(shape, dtype=log_end.dtype, device=log_end.device)
@@ -51,20 +61,19 @@ def _assembled(below: Tensor, log_end: Tensor) -> Tensor:
 
 def log_density(factor: Tensor, degrees: Tensor) -> Tensor:
     """Of the elements on and below the diagonal."""
-    p = degrees.shape[-1]
     log_end = factor.diagonal(dim1=-2, dim2=-1).log()
-    ends = (degrees - 1) * log_end - _log_normalizer(degrees)
-    below = 0.25 * p * (p - 1) * math.log(2 * math.pi)
-    return ends.sum(-1) - 0.5 * factor.tril().square().sum((-2, -1)) - below
+    half = 0.5 * degrees
+    # half of the square is Gamma, and log x has twice the density of log x^2/2
+    log_ratio = log_of_ratio(2 * log_end - _LOG_2, half)
+    ends = log_gamma_density(half, log_ratio) + _LOG_2 - log_end
+    below = 0.5 * factor.tril(-1).square().sum((-2, -1))
+    return ends.sum(-1) - below - 0.5 * _pairs(degrees) * math.log(2 * math.pi)
 
 
 def entropy(degrees: Tensor) -> Tensor:
     """Of the elements on and below the diagonal."""
-    p = degrees.shape[-1]
-    ends = _log_normalizer(degrees) + 0.5 * degrees
-    ends = ends - (degrees - 1) * mean_log(degrees)
-    below = 0.25 * p * (p - 1) * (1 + math.log(2 * math.pi))
-    return ends.sum(-1) + below
+    ends = log_gamma_entropy(0.5 * degrees) - _LOG_2 + mean_log(degrees)
+    return ends.sum(-1) + 0.5 * _pairs(degrees) * (1 + math.log(2 * math.pi))
 
 
 def mean_log(degrees: Tensor) -> Tensor:
@@ -74,12 +83,13 @@ def mean_log(degrees: Tensor) -> Tensor:
 
 def log_moment(degrees: Tensor, power: float) -> Tensor:
     """Logarithm of the expected power of the diagonal."""
-    half = 0.5 * degrees
-    return 0.5 * power * _LOG_2 + torch.lgamma(half + 0.5 * power) - torch.lgamma(half)
+    return 0.5 * power * _LOG_2 + log_gamma_ratio(0.5 * degrees, 0.5 * power)
 
 
 def divergence(degrees: Tensor, other: Tensor, scale: Tensor, onto: Tensor) -> Tensor:
     """From one Wishart distribution to another, or between their factors.
+
+    A sum of divergences of Gamma and normal laws, none of them negative.
 
     Args:
         degrees: Of the first, downwards.
@@ -87,12 +97,14 @@ def divergence(degrees: Tensor, other: Tensor, scale: Tensor, onto: Tensor) -> T
         scale: The factor of the scale matrix of the first.
         onto: That of the second.
     """
-    shapes = (0.5 * (degrees - other)) * torch.digamma(0.5 * degrees)
-    shapes = shapes + torch.lgamma(0.5 * other) - torch.lgamma(0.5 * degrees)
     ratio = quotient(onto, scale)
-    log_ends = ratio.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-    excess = 0.5 * (ratio.square().sum((-2, -1)) - scale.shape[-1])
-    return shapes.sum(-1) - other[..., 0] * log_ends + degrees[..., 0] * excess
+    ends = ratio.diagonal(dim1=-2, dim2=-1)
+    one = torch.ones_like(ends)
+    gammas = gamma_divergence(0.5 * degrees, one, 0.5 * other, ends.square())
+    before = torch.arange(ends.shape[-1], dtype=ends.dtype, device=ends.device)
+    stretched = 0.5 * before * expm1_remainder(2 * ends.log())
+    turned = 0.5 * degrees[..., 0] * ratio.tril(-1).square().sum((-2, -1))
+    return (gammas + stretched).sum(-1) + turned
 
 
 def quotient(left: Tensor, right: Tensor) -> Tensor:
@@ -132,5 +144,7 @@ def squared(factor: Tensor) -> Tensor:
     return factor @ factor.mT
 
 
-def _log_normalizer(degrees: Tensor) -> Tensor:
-    return (0.5 * degrees - 1) * _LOG_2 + torch.lgamma(0.5 * degrees)
+def _pairs(degrees: Tensor) -> int:
+    """How many elements there are below the diagonal."""
+    p = degrees.shape[-1]
+    return p * (p - 1) // 2

@@ -12,7 +12,7 @@ from torch.distributions.kl import register_kl
 from pyro_reparam_ext.distributions.base import Parameter, ReparameterizedDistribution
 from pyro_reparam_ext.distributions.matrix_supports import correlation_factors
 from pyro_reparam_ext.distributions.provisional import attach_beta_logit, beta_logit
-from pyro_reparam_ext.ops import clamp_value
+from pyro_reparam_ext.ops import clamp_value, log_gamma_ratio
 
 
 @final
@@ -146,8 +146,7 @@ class LKJCholesky(ReparameterizedDistribution):
 
     def _log_moment_of_end(self, power: float) -> Tensor:
         a, b = beta_parameters(self.concentration.double(), self.dim)
-        ratio = torch.lgamma(b + power) - torch.lgamma(b)
-        return ratio + torch.lgamma(a + b) - torch.lgamma(a + b + power)
+        return log_gamma_ratio(b, power) - log_gamma_ratio(a + b, power)
 
 
 def require_dim(owner: str, dim: Any) -> None:
@@ -170,7 +169,7 @@ def beta_parameters(concentration: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 def log_normalizer(concentration: Tensor, dim: int) -> Tensor:
     r""":math:`\log\int\prod_i L_{ii}^{2\eta + d - 3 - i}\,dL`."""
     a, b = beta_parameters(concentration, dim)
-    terms = a * math.log(math.pi) + torch.lgamma(b) - torch.lgamma(a + b)
+    terms = a * math.log(math.pi) - log_gamma_ratio(b, a)
     return terms.sum(-1)
 
 

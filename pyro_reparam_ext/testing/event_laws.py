@@ -72,7 +72,7 @@ def continuity(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     v = velocity_at(x)
     terms = [v * by_x]
     for i in range(x.shape[-1]):
-        h = 2e-3 * x[..., i].detach().std(0).clamp(max=1.0)
+        h = 5e-3 * x[..., i].detach().std(0).clamp(max=1.0)
         step = torch.zeros_like(x)
         step[..., i] = h
         one, two, left, leftmost = (

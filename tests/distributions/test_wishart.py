@@ -11,7 +11,7 @@ from tests.references import wishart
 GRADIENT = {torch.float64: 1e-8, torch.float32: 1e-4}
 VALUE = {torch.float64: 1e-12, torch.float32: 1e-5}
 FACTOR = [[1.5, 0.0, 0.0], [-0.5, 0.75, 0.0], [0.25, 0.5, 1.25]]
-DEGREES = [2.1, 2.3, 3.0, 4.5, 50.0]
+DEGREES = [2.001, 2.3, 3.0, 4.5, 50.0, 1e5]
 every_dtype = pytest.mark.parametrize("dtype", list(GRADIENT), ids=str)
 every_df = pytest.mark.parametrize("df", DEGREES)
 
