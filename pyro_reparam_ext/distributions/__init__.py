@@ -17,28 +17,50 @@ from pyro_reparam_ext.distributions.as_transport import (
     register_transport,
 )
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
+from pyro_reparam_ext.distributions.chi2 import Chi2
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
+from pyro_reparam_ext.distributions.gamma import Gamma
 from pyro_reparam_ext.distributions.generalized_pareto import GeneralizedPareto
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
+from pyro_reparam_ext.distributions.inverse_gamma import InverseGamma
 from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
+from pyro_reparam_ext.distributions.inverse_wishart import InverseWishart
+from pyro_reparam_ext.distributions.inverse_wishart_cholesky import (
+    InverseWishartCholesky,
+)
 from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
+from pyro_reparam_ext.distributions.lkj import LKJ
+from pyro_reparam_ext.distributions.lkj_cholesky import LKJCholesky
+from pyro_reparam_ext.distributions.log_gamma import LogGamma
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
 from pyro_reparam_ext.distributions.von_mises import VonMises
+from pyro_reparam_ext.distributions.wishart import Wishart
+from pyro_reparam_ext.distributions.wishart_cholesky import WishartCholesky
 
 __all__ = [
+    "LKJ",
+    "Chi2",
     "ExtendedInterval",
+    "Gamma",
     "GeneralizedPareto",
     "ImplicitDistribution",
+    "InverseGamma",
     "InverseGaussian",
+    "InverseWishart",
+    "InverseWishartCholesky",
     "Kumaraswamy",
+    "LKJCholesky",
+    "LogGamma",
     "MixtureSameFamily",
     "ReparameterizedDistribution",
     "Transport",
     "TransportDistribution",
     "TruncatedNormal",
     "VonMises",
+    "Wishart",
+    "WishartCholesky",
     "as_transport",
     "register_transport",
 ]

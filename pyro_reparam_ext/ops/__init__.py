@@ -3,25 +3,45 @@
 
 from pyro_reparam_ext.ops.bessel import one_minus_bessel_ratio
 from pyro_reparam_ext.ops.clamp_value import clamp_to_interior, clamp_value
+from pyro_reparam_ext.ops.gamma_path import gamma_path
+from pyro_reparam_ext.ops.gammainc import gammainc, gammaincc
 from pyro_reparam_ext.ops.gauss_legendre import gauss_legendre
+from pyro_reparam_ext.ops.in_chunks import in_chunks
 from pyro_reparam_ext.ops.leave_one_out import logsumexp_of_others
 from pyro_reparam_ext.ops.log1mexp import log1mexp
+from pyro_reparam_ext.ops.log_gamma_density import log_gamma_density, log_of_ratio
+from pyro_reparam_ext.ops.log_gamma_ratio import log_gamma_ratio
 from pyro_reparam_ext.ops.log_normal_cdf import log_normal_cdf
 from pyro_reparam_ext.ops.mills_ratio import mills_ratio, mills_ratio_complement
-from pyro_reparam_ext.ops.ratios_at_zero import expm1_ratio, log1p_ratio
+from pyro_reparam_ext.ops.ratios_at_zero import (
+    expm1_ratio,
+    expm1_remainder,
+    log1p_ratio,
+)
+from pyro_reparam_ext.ops.stirling import log_minus_digamma, stirling_remainder
 from pyro_reparam_ext.ops.truncated_normal_quantile import truncated_normal_offset
 
 __all__ = [
     "clamp_to_interior",
     "clamp_value",
     "expm1_ratio",
+    "expm1_remainder",
+    "gamma_path",
+    "gammainc",
+    "gammaincc",
     "gauss_legendre",
+    "in_chunks",
     "log1mexp",
     "log1p_ratio",
+    "log_gamma_density",
+    "log_gamma_ratio",
+    "log_minus_digamma",
     "log_normal_cdf",
+    "log_of_ratio",
     "logsumexp_of_others",
     "mills_ratio",
     "mills_ratio_complement",
     "one_minus_bessel_ratio",
+    "stirling_remainder",
     "truncated_normal_offset",
 ]

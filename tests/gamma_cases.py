@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Gamma family: the part of the registry that ``tests/cases.py`` takes in."""
+
+from pyro_reparam_ext import distributions as D
+from pyro_reparam_ext.testing.cases import DistributionCase
+from tests.references import gamma_family
+
+GAMMA_CASES = [
+    DistributionCase(
+        name="LogGamma",
+        make=D.LogGamma,
+        reference=gamma_family.log_gamma,
+        points={
+            "scalar": {"concentration": 2.0, "rate": 1.5},
+            "vector": {"concentration": [0.7, 3.0], "rate": [2.0, 0.6]},
+            "batch": {"concentration": [[1.0], [5.0]], "rate": [1.0, 2.0]},
+            "extreme": {"concentration": [1e-3, 1e4], "rate": [1.0, 30.0]},
+            # where the remainder of Stirling's formula changes to a series
+            "special": {"concentration": 12.0, "rate": 1.0},
+        },
+        special=frozenset({"special"}),
+    ),
+    DistributionCase(
+        name="Gamma",
+        make=D.Gamma,
+        reference=gamma_family.gamma,
+        points={
+            "scalar": {"concentration": 2.0, "rate": 1.5},
+            "vector": {"concentration": [0.7, 3.0], "rate": [2.0, 0.6]},
+            "batch": {"concentration": [[1.0], [5.0]], "rate": [1.0, 2.0]},
+            "extreme": {"concentration": [0.1, 1e4], "rate": [1.0, 30.0]},
+            "special": {"concentration": [1.0, 12.0], "rate": 1.0},
+        },
+        special=frozenset({"special"}),
+    ),
+    DistributionCase(
+        name="Chi2",
+        make=D.Chi2,
+        reference=gamma_family.chi2,
+        points={
+            "scalar": {"df": 3.0},
+            "vector": {"df": [0.7, 12.0]},
+            "batch": {"df": [[1.0], [5.0]]},
+            "extreme": {"df": [0.2, 1e4]},
+            "special": {"df": [2.0, 24.0]},
+        },
+        special=frozenset({"special"}),
+    ),
+    DistributionCase(
+        name="InverseGamma",
+        make=D.InverseGamma,
+        reference=gamma_family.inverse_gamma,
+        points={
+            "scalar": {"concentration": 6.0, "rate": 1.5},
+            "vector": {"concentration": [5.5, 9.0], "rate": [2.0, 0.6]},
+            "batch": {"concentration": [[5.0], [7.0]], "rate": [1.0, 2.0]},
+            "extreme": {"concentration": [0.1, 1e4], "rate": [1.0, 30.0]},
+            "special": {"concentration": 12.0, "rate": 1.0},
+        },
+        integrands={
+            "scalar": ("z", "z^2", "tanh", "sin"),
+            "vector": ("z", "z^2", "tanh", "sin"),
+            "batch": ("z", "z^2", "tanh", "sin"),
+            "extreme": ("tanh",),  # no mean
+            "special": ("z", "z^2", "tanh", "sin"),
+        },
+        special=frozenset({"special"}),
+    ),
+]
