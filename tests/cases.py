@@ -18,6 +18,7 @@ from tests.references import (
     von_mises,
 )
 from tests.relaxed_models import RELAXED_MODELS
+from tests.truncated_cases import TRUNCATED
 
 __all__ = ["DISTRIBUTIONS", "IW_MODELS", "MODELS", "RELAXED_MODELS"]
 
@@ -162,4 +163,5 @@ DISTRIBUTIONS = [
         },
         special=frozenset({"special"}),
     ),
+    *TRUNCATED,
 ]

@@ -6,6 +6,9 @@ guide like any other.
 """
 
 from pyro_reparam_ext.distributions import (
+    classic_tails as _classic_tails,  # noqa: F401 (registers families)
+)
+from pyro_reparam_ext.distributions import (
     classic_transports as _classic_transports,  # noqa: F401 (registers families)
 )
 from pyro_reparam_ext.distributions import (
@@ -22,8 +25,10 @@ from pyro_reparam_ext.distributions.generalized_pareto import GeneralizedPareto
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
 from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
+from pyro_reparam_ext.distributions.log_tails import LogTails, register_log_tails
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.transport import TransportDistribution
+from pyro_reparam_ext.distributions.truncated import Truncated
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
 from pyro_reparam_ext.distributions.von_mises import VonMises
 
@@ -33,12 +38,15 @@ __all__ = [
     "ImplicitDistribution",
     "InverseGaussian",
     "Kumaraswamy",
+    "LogTails",
     "MixtureSameFamily",
     "ReparameterizedDistribution",
     "Transport",
     "TransportDistribution",
+    "Truncated",
     "TruncatedNormal",
     "VonMises",
     "as_transport",
+    "register_log_tails",
     "register_transport",
 ]

@@ -23,7 +23,11 @@ from torch.distributions import (
     MultivariateNormal,
 )
 
-from pyro_reparam_ext.distributions.held_tensors import Structure, split_tensors
+from pyro_reparam_ext.distributions.held_tensors import (
+    Structure,
+    require_no_other,
+    split_tensors,
+)
 from pyro_reparam_ext.distributions.log_tails import (
     log_tails,
     log_tails_and_density,
@@ -117,17 +121,13 @@ class FactorizedComponents(Components):
         """What comes before enters the weights alone."""
         return shift.transpose(-1, -2) @ slope().reshape(shift.shape)
 
-    def check_holds_no_other(self, points: Tensor, tensors: list[Tensor]) -> None:
+    def require_no_other(self, points: Tensor, tensors: list[Tensor]) -> None:
         """Refuse a gradient that would silently miss a parameter."""
         with torch.enable_grad():
-            outputs = self.evaluate(points, [t.detach() for t in tensors])
-        if any(t.requires_grad for t in outputs[:3]):
-            name = type(self.structure.skeleton).__name__
-            raise NotImplementedError(
-                "MixtureSameFamily.rsample: expected the parameters of the components "
-                "in attributes of distributions, transforms and modules; found one "
-                f"elsewhere in {name} (in a closure, say). Keep it in an attribute."
-            )
+            outputs = self.evaluate(points, [t.detach() for t in tensors])[:3]
+        require_no_other(
+            "MixtureSameFamily.rsample", "components", self.structure, outputs
+        )
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def attach_mixture_gradient(
     components, tensors = components_of(component)
     if isinstance(components, FactorizedComponents) and components.structure.opaque:
         points = components.points(value, logits.shape[-1])
-        components.check_holds_no_other(points, tensors)
+        components.require_no_other(points, tensors)
 
     def pull_back(
         value: Tensor, parameters: tuple[Tensor, ...], grad_output: Tensor

@@ -7,6 +7,7 @@ from pyro_reparam_ext.ops.gauss_legendre import gauss_legendre
 from pyro_reparam_ext.ops.leave_one_out import logsumexp_of_others
 from pyro_reparam_ext.ops.log1mexp import log1mexp
 from pyro_reparam_ext.ops.log_normal_cdf import log_normal_cdf
+from pyro_reparam_ext.ops.log_normal_quantile import log_normal_quantile
 from pyro_reparam_ext.ops.mills_ratio import mills_ratio, mills_ratio_complement
 from pyro_reparam_ext.ops.ratios_at_zero import expm1_ratio, log1p_ratio
 from pyro_reparam_ext.ops.truncated_normal_quantile import truncated_normal_offset
@@ -19,6 +20,7 @@ __all__ = [
     "log1mexp",
     "log1p_ratio",
     "log_normal_cdf",
+    "log_normal_quantile",
     "logsumexp_of_others",
     "mills_ratio",
     "mills_ratio_complement",
