@@ -20,6 +20,7 @@ from tests.references import (
     von_mises,
 )
 from tests.relaxed_models import RELAXED_MODELS
+from tests.truncated_cases import TRUNCATED
 
 __all__ = ["DISTRIBUTIONS", "IW_MODELS", "MODELS", "RELAXED_MODELS"]
 
@@ -166,4 +167,5 @@ DISTRIBUTIONS = [
     ),
     *MATRIX_DISTRIBUTIONS,
     *GAMMA_CASES,
+    *TRUNCATED,
 ]

@@ -6,6 +6,9 @@ guide like any other.
 """
 
 from pyro_reparam_ext.distributions import (
+    classic_tails as _classic_tails,  # noqa: F401 (registers families)
+)
+from pyro_reparam_ext.distributions import (
     classic_transports as _classic_transports,  # noqa: F401 (registers families)
 )
 from pyro_reparam_ext.distributions import (
@@ -32,8 +35,10 @@ from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
 from pyro_reparam_ext.distributions.lkj import LKJ
 from pyro_reparam_ext.distributions.lkj_cholesky import LKJCholesky
 from pyro_reparam_ext.distributions.log_gamma import LogGamma
+from pyro_reparam_ext.distributions.log_tails import LogTails, register_log_tails
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.transport import TransportDistribution
+from pyro_reparam_ext.distributions.truncated import Truncated
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
 from pyro_reparam_ext.distributions.von_mises import VonMises
 from pyro_reparam_ext.distributions.wishart import Wishart
@@ -53,14 +58,17 @@ __all__ = [
     "Kumaraswamy",
     "LKJCholesky",
     "LogGamma",
+    "LogTails",
     "MixtureSameFamily",
     "ReparameterizedDistribution",
     "Transport",
     "TransportDistribution",
+    "Truncated",
     "TruncatedNormal",
     "VonMises",
     "Wishart",
     "WishartCholesky",
     "as_transport",
+    "register_log_tails",
     "register_transport",
 ]

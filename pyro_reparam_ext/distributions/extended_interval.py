@@ -98,6 +98,31 @@ class ExtendedIntervalTransform(Transform):
         return torch.broadcast_shapes(shape, self.low.shape)
 
 
+def require_order(owner: str, low: Tensor, high: Tensor) -> None:
+    """Refuse an empty interval, where the values can be read at no cost.
+
+    That is on the CPU, outside of ``torch.func.vmap`` and capture.
+    """
+    wrong = first_where(~(low < high), low, high)
+    if wrong is not None:
+        raise ValueError(
+            f"{owner}: low must be less than high; found low={wrong[0]} and high="
+            f"{wrong[1]}. Exchange the bounds, or widen the interval."
+        )
+
+
+def first_where(wrong: Tensor, *values: Tensor) -> list[float] | None:
+    """The values at the first place that is wrong; None if unknown, too."""
+    if wrong.device.type != "cpu" or torch.compiler.is_compiling():
+        return None
+    try:
+        if not bool(wrong.any()):
+            return None
+    except RuntimeError:  # under vmap or capture: no value to look at
+        return None
+    return [value.expand(wrong.shape)[wrong][0].item() for value in values]
+
+
 @biject_to.register(ExtendedInterval)  # type: ignore[untyped-decorator]
 @transform_to.register(ExtendedInterval)  # type: ignore[untyped-decorator]
 def _transform_to_interval(constraint: ExtendedInterval) -> ExtendedIntervalTransform:

@@ -7,7 +7,7 @@ structure and a list of tensors, and put together again with others in their pla
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,6 +91,26 @@ def split_tensors(
         return node
 
     return Structure(_mapped(held, slot, {}), opaque), tensors
+
+
+def require_no_other(
+    where: str, what: str, structure: Structure, outputs: Iterable[Tensor]
+) -> None:
+    """Refuse a gradient that would silently miss a parameter.
+
+    Args:
+        where: The method that asks.
+        what: The distribution's part in it.
+        structure: What was split.
+        outputs: Results computed from it with detached tensors, in grad mode.
+    """
+    if any(t.requires_grad for t in outputs):
+        raise NotImplementedError(
+            f"{where}: expected the parameters of the {what} in attributes of "
+            "distributions, transforms and modules; found one elsewhere in "
+            f"{type(structure.skeleton).__name__} (in a closure, say). Keep it in an "
+            "attribute."
+        )
 
 
 def _mapped(node: Any, replace: Callable[[Any], Any], memo: dict[int, Any]) -> Any:

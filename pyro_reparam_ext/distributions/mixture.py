@@ -6,10 +6,14 @@ from typing import Any, final
 import pyro.distributions as dist
 import torch
 from torch import Tensor
-from torch.distributions import Distribution, Independent, constraints
+from torch.distributions import Distribution, constraints
 
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
-from pyro_reparam_ext.distributions.log_tails import log_tails_and_density, why_no_tails
+from pyro_reparam_ext.distributions.log_tails import log_tails_and_density
+from pyro_reparam_ext.distributions.mixture_components import (
+    scalar_factor,
+    why_no_conditionals,
+)
 from pyro_reparam_ext.distributions.mixture_gradient import attach_mixture_gradient
 
 
@@ -17,25 +21,31 @@ from pyro_reparam_ext.distributions.mixture_gradient import attach_mixture_gradi
 class MixtureSameFamily(dist.MixtureSameFamily):
     r"""A mixture of :math:`K` components, with pathwise gradients in everything.
 
-    .. math:: p(z) = \sum_k \pi_k \prod_i p_{k,i}(z_i)
+    For multimodal guides and priors, on the line or in :math:`\mathbb{R}^D`.
+
+    .. math:: p(z) = \sum_k \pi_k\, p_k(z) =
+        \sum_k \pi_k \prod_i p_{k,i}(z_i \mid z_{<i})
 
     Draws choose a component; their gradient does not. It is that of the
     distributional transform, under which the law of every :math:`T_i` is uniform:
 
-    .. math:: T_i(z) = \sum_k w_{k,i}\, F_{k,i}(z_i), \qquad
-        w_{k,i} \propto \pi_k \prod_{j<i} p_{k,j}(z_j), \qquad
+    .. math:: T_i(z) = \sum_k w_{k,i}\, F_{k,i}(z_i \mid z_{<i}), \qquad
+        w_{k,i} \propto \pi_k \prod_{j<i} p_{k,j}(z_j \mid z_{<j}), \qquad
         \frac{\partial z}{\partial\theta} = -\left(\frac{\partial T}{\partial z}
         \right)^{-1} \frac{\partial T}{\partial\theta},
 
     a triangular solve. A component's own path is followed in proportion to its
-    responsibility for the draw; mass moves between components along the rest.
+    responsibility for the draw; mass moves between components along the rest. For
+    normal components with Cholesky factors :math:`L_k`, correlated or not,
+    :math:`F_{k,i} = \Phi(r_{k,i})` at :math:`r_k = L_k^{-1}(z - \mu_k)`.
 
     Args:
         mixture_distribution: a ``Categorical`` of :math:`K` categories.
         component_distribution: a distribution whose rightmost batch dimension is
-            :math:`K`. For the pathwise gradient its events must be scalars, or
-            independent ones (``.to_event``, ``Independent``), with a differentiable
-            ``cdf``: torch's and Pyro's own families and this package's alike.
+            :math:`K`. For the pathwise gradient it must be a ``MultivariateNormal``
+            or ``LowRankMultivariateNormal``, or have scalar or independent events
+            (``.to_event``, ``Independent``) with a differentiable ``cdf``: torch's
+            and Pyro's own families and this package's alike.
         validate_args: As in torch.
 
     Shapes:
@@ -49,15 +59,17 @@ class MixtureSameFamily(dist.MixtureSameFamily):
     Gradient: exact pathwise in the logits or probabilities and in whatever tensors the
     components hold; first and higher derivatives. Where no component is near, the
     path is long: the variance of the gradient in the weights grows as
-    :math:`1/p(z)` does between far components. With other components
-    ``has_rsample`` is False and ``rsample`` says why.
+    :math:`1/p(z)` does between far components. The path, and with it the variance,
+    depends on the order of the coordinates; the expectation does not. With other
+    components ``has_rsample`` is False and ``rsample`` says why.
 
     Numerics: computed in float64, in logs, from the smaller tail. Relative error below
     1e-12 for normal, logistic, Laplace, Cauchy and exponential components and
     transforms of them, anywhere between and outside of them; for other families as
     accurate as their ``cdf``, so that :math:`1 + \mathrm{erf}` and the like lose their
     small tail. Cost: :math:`K` cdfs and densities for each coordinate and an
-    :math:`O(D^2)` solve for each draw of :math:`D` coordinates.
+    :math:`O(D^2)` solve for each draw of :math:`D` coordinates; :math:`O(K D^2)` time
+    and memory a draw for correlated ones.
 
     Source: Figurnov, Mohamed and Mnih (2018), "Implicit reparameterization gradients",
     section 4. Arguments as in :class:`torch.distributions.MixtureSameFamily`.
@@ -129,15 +141,14 @@ class MixtureSameFamily(dist.MixtureSameFamily):
         return attach_mixture_gradient(
             value.detach(),
             logits.expand(*lead, self._num_component),
-            _factor(self.component_distribution),
-            self._event_ndims,
+            self.component_distribution,
         )
 
     def cdf(self, value: Tensor) -> Tensor:
         r""":math:`\sum_k \pi_k F_k(z)` for scalar events, its small values resolved."""
         if self._obstacle is not None or self.event_shape:
             return super().cdf(value)
-        factor = _factor(self.component_distribution)
+        factor = scalar_factor(self.component_distribution)
         tails, _ = log_tails_and_density(factor, value.unsqueeze(-1))
         return (self.mixture_distribution.logits + tails.lower).logsumexp(-1).exp()
 
@@ -151,7 +162,7 @@ def _is_fixed(support: constraints.Constraint) -> bool:
 
 def _shared_interval(component: Distribution) -> constraints.Constraint | None:
     """The interval on which all components live, if it is the same for all."""
-    support: Any = _factor(component).support
+    support: Any = scalar_factor(component).support
     bounds: list[Any] = [
         getattr(support, f"{end}_bound", None) for end in ("lower", "upper")
     ]
@@ -159,7 +170,7 @@ def _shared_interval(component: Distribution) -> constraints.Constraint | None:
         return None
     event_ndims = len(component.event_shape)
     dim = -1 - event_ndims
-    batch_shape = _factor(component).batch_shape
+    batch_shape = scalar_factor(component).batch_shape
     lower, upper = (bound.expand(batch_shape) for bound in bounds)
     ends = lower.select(dim, 0), upper.select(dim, 0)
     if not all(
@@ -171,17 +182,10 @@ def _shared_interval(component: Distribution) -> constraints.Constraint | None:
     return constraints.independent(interval, event_ndims) if event_ndims else interval
 
 
-def _factor(component: Distribution) -> Distribution:
-    """The scalar distribution of which the component is a product."""
-    while isinstance(component, Independent):
-        component = component.base_dist
-    return component
-
-
 def _obstacle(component: Distribution, validate: bool) -> str | None:
     """What keeps a mixture of such components from a pathwise gradient, or None."""
-    factor = _factor(component)
-    found = why_no_tails(factor)
+    factor = scalar_factor(component)
+    found = why_no_conditionals(component)
     if found is None and validate and _has_gap(factor, len(component.event_shape)):
         found = f"{type(factor).__name__} components on intervals with a gap between"
     if found is None:
@@ -189,7 +193,8 @@ def _obstacle(component: Distribution, validate: bool) -> str | None:
     return (
         "MixtureSameFamily.rsample: expected components with scalar events (or "
         "independent ones, by .to_event), a differentiable cdf and a connected "
-        f"support; found {found}. Use sample() and a score function estimator."
+        "support, or MultivariateNormal or LowRankMultivariateNormal ones; found "
+        f"{found}. Use sample() and a score function estimator."
     )
 
 

@@ -14,94 +14,49 @@ where :math:`d\ell_{k,i}` contains :math:`dz_j` for :math:`j < i`. A backward pa
 solves the transposed triangular system first.
 """
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
 from pyro_reparam_ext.distributions.attach_gradient import attach_gradient
-from pyro_reparam_ext.distributions.held_tensors import Structure, split_tensors
-from pyro_reparam_ext.distributions.log_tails import log_tails_and_density
+from pyro_reparam_ext.distributions.mixture_components import (
+    Components,
+    FactorizedComponents,
+    components_of,
+)
 
 
 def attach_mixture_gradient(
-    value: Tensor, logits: Tensor, factor: Distribution, event_ndims: int
+    value: Tensor, logits: Tensor, component: Distribution
 ) -> Tensor:
-    r"""``value``, made to depend on the logits and on all tensors ``factor`` holds.
+    r"""``value``, made to depend on the logits and on all tensors of the components.
 
     Args:
         value: Draws, of shape ``lead + event_shape``.
         logits: Log-weights of the components, of shape ``lead + (K,)``.
-        factor: The components' scalar distribution, of batch shape broadcasting with
-            ``lead + (K,) + event_shape``.
-        event_ndims: Length of ``event_shape``.
+        component: The components, of batch shape broadcasting with ``lead + (K,)``.
     """
-    structure, tensors = split_tensors(factor)
-    components = _Components(structure, event_ndims)
-    if structure.opaque:
-        components.check_holds_no_other(value, tensors, logits.shape[-1])
-    return attach_gradient(value, components.pull_back, logits, *tensors)
-
-
-@dataclass(frozen=True)
-class _Components:
-    """The components' cdfs and densities as functions of the tensors they hold."""
-
-    structure: Structure
-    event_ndims: int
-
-    def points(self, value: Tensor, num_components: int) -> Tensor:
-        """``value`` at each component."""
-        dim = value.dim() - self.event_ndims
-        value = value.unsqueeze(dim)
-        shape = (*value.shape[:dim], num_components, *value.shape[dim + 1 :])
-        return value.double().expand(shape)
-
-    def evaluate(
-        self, points: Tensor, tensors: list[Tensor]
-    ) -> tuple[Tensor, Tensor, Tensor, bool]:
-        """Log F, log(1 - F), log p, events flat, and whether small tails resolve."""
-        factor = self.structure.filled([t.double() for t in tensors])
-        tails, log_density = log_tails_and_density(factor, points)
-        lead = points.shape[: points.dim() - self.event_ndims]
-        lower, upper, log_density = (
-            t.expand(points.shape).reshape(*lead, -1)
-            for t in (tails.lower, tails.upper, log_density)
-        )
-        return lower, upper, log_density, tails.resolved
+    components, tensors = components_of(component)
+    if isinstance(components, FactorizedComponents) and components.structure.opaque:
+        points = components.points(value, logits.shape[-1])
+        components.require_no_other(points, tensors)
 
     def pull_back(
-        self, value: Tensor, parameters: tuple[Tensor, ...], grad_output: Tensor
+        value: Tensor, parameters: tuple[Tensor, ...], grad_output: Tensor
     ) -> tuple[Tensor, ...]:
-        """Gradients in the logits and the tensors."""
         logits, *tensors = parameters
-        by_logits, by_tensors = _backward(self, value, logits, tensors, grad_output)
-        return by_logits, *by_tensors
+        return _backward(components, value, logits, tensors, grad_output)
 
-    def check_holds_no_other(
-        self, value: Tensor, tensors: list[Tensor], num_components: int
-    ) -> None:
-        """Refuse a gradient that would silently miss a parameter."""
-        with torch.enable_grad():
-            points = self.points(value, num_components)
-            outputs = self.evaluate(points, [t.detach() for t in tensors])
-        if any(t.requires_grad for t in outputs[:3]):
-            name = type(self.structure.skeleton).__name__
-            raise NotImplementedError(
-                "MixtureSameFamily.rsample: expected the parameters of the components "
-                "in attributes of distributions, transforms and modules; found one "
-                f"elsewhere in {name} (in a closure, say). Keep it in an attribute."
-            )
+    return attach_gradient(value, pull_back, logits, *tensors)
 
 
 def _backward(
-    components: _Components,
+    components: Components,
     value: Tensor,
     logits: Tensor,
     tensors: list[Tensor],
     grad_output: Tensor,
-) -> tuple[Tensor, list[Tensor]]:
+) -> tuple[Tensor, ...]:
     """Gradients in the logits and tensors, in differentiable operations."""
     points = components.points(value, logits.shape[-1])
     resolved = True
@@ -130,11 +85,18 @@ def _backward(
     adjoint = grad_output.double().reshape(*c.shape[:-2], c.shape[-1])
     if c.shape[-1] > 1:
         zero = torch.zeros_like(c)
-        slope = vjp((zero, zero, torch.ones_like(c)))[0].reshape(c.shape)
-        feedback = (c.transpose(-1, -2) @ slope).tril(-1)
-        system = torch.eye(c.shape[-1], dtype=c.dtype, device=c.device) - feedback
+        feedback = components.feedback(
+            points,
+            tensors,
+            c,
+            (shift + log_density).exp(),
+            lambda: vjp((zero, zero, torch.ones_like(c)))[0],
+        )
+        identity = torch.eye(c.shape[-1], dtype=c.dtype, device=c.device)
         adjoint = torch.linalg.solve_triangular(
-            system.transpose(-1, -2), adjoint.unsqueeze(-1), upper=True
+            (identity - feedback.tril(-1)).transpose(-1, -2),
+            adjoint.unsqueeze(-1),
+            upper=True,
         ).squeeze(-1)
     adjoint = adjoint.unsqueeze(-2)
 
@@ -149,7 +111,7 @@ def _backward(
             _after(by_joint),
         )
     )
-    return by_joint.sum(-1).to(logits.dtype), by_tensors
+    return by_joint.sum(-1).to(logits.dtype), *by_tensors
 
 
 def _before(x: Tensor) -> Tensor:

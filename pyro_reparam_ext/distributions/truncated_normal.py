@@ -9,7 +9,10 @@ from torch import Tensor
 from torch.distributions import constraints, register_kl
 
 from pyro_reparam_ext.distributions.base import Parameter
-from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
+from pyro_reparam_ext.distributions.extended_interval import (
+    ExtendedInterval,
+    require_order,
+)
 from pyro_reparam_ext.distributions.noise import StandardUniform
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.ops import clamp_to_interior, truncated_normal_offset
@@ -100,7 +103,7 @@ class TruncatedNormal(TransportDistribution):
         super().__init__(
             loc=loc, scale=scale, low=low, high=high, validate_args=validate_args
         )
-        _require_order(self.low, self.high)
+        require_order("TruncatedNormal", self.low, self.high)
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> ExtendedInterval:
@@ -238,22 +241,6 @@ def _mean(distribution: TruncatedNormal) -> Tensor:
     # both the start of the moments and the anchor are bounds, unless they straddle
     start = torch.where(frame.interval.straddles, moments.start, 0.0)
     return frame.origin + frame.direction * (start + moments.mean)
-
-
-def _require_order(low: Tensor, high: Tensor) -> None:
-    if low.device.type != "cpu" or torch.compiler.is_compiling():
-        return
-    try:
-        ordered = bool((low < high).all())
-    except RuntimeError:  # under vmap or capture: no value to look at
-        return
-    if not ordered:
-        wrong = ~(low < high)
-        raise ValueError(
-            f"TruncatedNormal: low must be less than high; found low="
-            f"{low[wrong][0].item()} and high={high[wrong][0].item()}. Exchange the "
-            "bounds, or widen the interval."
-        )
 
 
 @register_kl(TruncatedNormal, TruncatedNormal)  # type: ignore[untyped-decorator]

@@ -12,6 +12,7 @@ from pyro_reparam_ext.ops.log1mexp import log1mexp
 from pyro_reparam_ext.ops.log_gamma_density import log_gamma_density, log_of_ratio
 from pyro_reparam_ext.ops.log_gamma_ratio import log_gamma_ratio
 from pyro_reparam_ext.ops.log_normal_cdf import log_normal_cdf
+from pyro_reparam_ext.ops.log_normal_quantile import log_normal_quantile
 from pyro_reparam_ext.ops.mills_ratio import mills_ratio, mills_ratio_complement
 from pyro_reparam_ext.ops.ratios_at_zero import (
     expm1_ratio,
@@ -37,6 +38,7 @@ __all__ = [
     "log_gamma_ratio",
     "log_minus_digamma",
     "log_normal_cdf",
+    "log_normal_quantile",
     "log_of_ratio",
     "logsumexp_of_others",
     "mills_ratio",

@@ -110,7 +110,11 @@ def test_parameters_out_of_sight_are_refused():
     ("components", "found"),
     [
         (dist.Poisson(torch.ones(3)), "discrete"),
-        (dist.MultivariateNormal(torch.zeros(3, 2), torch.eye(2)), "do not factorize"),
+        (dist.Dirichlet(torch.ones(3, 2)), "do not factorize"),
+        (
+            dist.MultivariateStudentT(5.0, torch.zeros(3, 2), torch.eye(2)),
+            "or MultivariateNormal or LowRankMultivariateNormal ones",
+        ),
         (dist.StudentT(torch.ones(3)), "has no cdf"),
         (dist.Gamma(torch.ones(3), 1.0), "no derivative in the concentration"),
         (dist.InverseGamma(torch.ones(3), 1.0), "no derivative in the concentration"),

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Truncated distributions, from textbook cdfs in arbitrary precision."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import mpmath as mp
+
+
+@dataclass(frozen=True)
+class Base:
+    """A cdf and a density on their support, from ``start`` to ``end``."""
+
+    cdf: Any
+    density: Any
+    start: Any = None
+    end: Any = None
+
+
+@dataclass(frozen=True)
+class Truncated:
+    """The base on an interval; functions of the base's parameters and the bounds."""
+
+    base: Base
+
+    def log_prob(self, value, low, high, **parameters):
+        mass = self._between(low, high, parameters)
+        return mp.log(self.base.density(mp.mpf(value), **parameters) / mass)
+
+    def cdf(self, value, low, high, **parameters):
+        mass = self._between(low, high, parameters)
+        return self._between(low, value, parameters) / mass
+
+    def quantile(self, probability, low, high, **parameters):
+        p = mp.mpf(probability)
+
+        def below(z):
+            return self.cdf(z, low, high, **parameters) < p
+
+        left, right = mp.mpf(low), mp.mpf(high)
+        left = max(left, self._start(parameters))
+        step = mp.mpf(1)
+        while mp.isinf(left):
+            left = -step if below(-step) else left
+            step *= 4
+        step = mp.mpf(1)
+        while mp.isinf(right):
+            right = right if below(left + step) else left + step
+            step *= 4
+        for _ in range(60):
+            middle = (left + right) / 2
+            left, right = (middle, right) if below(middle) else (left, middle)
+        z = (left + right) / 2
+        for _ in range(6):
+            error = self.cdf(z, low, high, **parameters) - p
+            z -= error / mp.exp(self.log_prob(z, low, high, **parameters))
+        return z
+
+    def _start(self, parameters):
+        start = self.base.start
+        return -mp.inf if start is None else start(**parameters)
+
+    def _between(self, low, high, parameters):
+        return self._cdf(high, parameters) - self._cdf(low, parameters)
+
+    def _cdf(self, value, parameters):
+        value = mp.mpf(value)
+        if value <= self._start(parameters):
+            return mp.mpf(0)
+        end = mp.inf if self.base.end is None else self.base.end(**parameters)
+        if value >= end:
+            return mp.mpf(1)
+        return self.base.cdf(value, **parameters)
+
+
+def location_scale(cdf, density):
+    return Base(
+        lambda z, loc, scale: cdf((z - loc) / scale),
+        lambda z, loc, scale: density((z - loc) / scale) / scale,
+    )
+
+
+def positive(cdf, density):
+    return Base(
+        lambda z, scale: cdf(z / scale),
+        lambda z, scale: density(z / scale) / scale,
+        start=lambda scale: mp.mpf(0),
+    )
+
+
+def _laplace(x):
+    return mp.exp(x) / 2 if x < 0 else 1 - mp.exp(-x) / 2
+
+
+def _normal(x):
+    return mp.erfc(-x / mp.sqrt(2)) / 2
+
+
+def _bell(x):
+    return mp.exp(-(x**2) / 2) / mp.sqrt(2 * mp.pi)
+
+
+NORMAL = Truncated(location_scale(_normal, _bell))
+CAUCHY = Truncated(
+    location_scale(
+        lambda x: mp.atan(x) / mp.pi + mp.mpf(1) / 2,
+        lambda x: 1 / (mp.pi * (1 + x**2)),
+    )
+)
+LAPLACE = Truncated(location_scale(_laplace, lambda x: mp.exp(-abs(x)) / 2))
+LOGISTIC = Truncated(
+    location_scale(
+        lambda x: 1 / (1 + mp.exp(-x)), lambda x: mp.exp(-x) / (1 + mp.exp(-x)) ** 2
+    )
+)
+GUMBEL = Truncated(
+    location_scale(lambda x: mp.exp(-mp.exp(-x)), lambda x: mp.exp(-x - mp.exp(-x)))
+)
+EXPONENTIAL = Truncated(
+    Base(
+        lambda z, rate: -mp.expm1(-rate * z),
+        lambda z, rate: rate * mp.exp(-rate * z),
+        start=lambda rate: mp.mpf(0),
+    )
+)
+WEIBULL = Truncated(
+    Base(
+        lambda z, scale, concentration: -mp.expm1(-((z / scale) ** concentration)),
+        lambda z, scale, concentration: (
+            concentration
+            / z
+            * (z / scale) ** concentration
+            * mp.exp(-((z / scale) ** concentration))
+        ),
+        start=lambda scale, concentration: mp.mpf(0),
+    )
+)
+PARETO = Truncated(
+    Base(
+        lambda z, scale, alpha: 1 - (scale / z) ** alpha,
+        lambda z, scale, alpha: alpha / z * (scale / z) ** alpha,
+        start=lambda scale, alpha: mp.mpf(scale),
+    )
+)
+HALF_NORMAL = Truncated(
+    positive(lambda x: mp.erf(x / mp.sqrt(2)), lambda x: 2 * _bell(x))
+)
+HALF_CAUCHY = Truncated(
+    positive(lambda x: 2 * mp.atan(x) / mp.pi, lambda x: 2 / (mp.pi * (1 + x**2)))
+)
+LOG_NORMAL = Truncated(
+    Base(
+        lambda z, loc, scale: _normal((mp.log(z) - loc) / scale),
+        lambda z, loc, scale: _bell((mp.log(z) - loc) / scale) / (scale * z),
+        start=lambda loc, scale: mp.mpf(0),
+    )
+)
+UNIFORM = Truncated(
+    Base(
+        lambda z, start, end: (z - start) / (end - start),
+        lambda z, start, end: 1 / (mp.mpf(end) - start),
+        start=lambda start, end: mp.mpf(start),
+        end=lambda start, end: mp.mpf(end),
+    )
+)
+KUMARASWAMY = Truncated(
+    Base(
+        lambda z, concentration1, concentration0: (
+            1 - (1 - z**concentration1) ** concentration0
+        ),
+        lambda z, concentration1, concentration0: (
+            concentration1
+            * concentration0
+            * z ** (concentration1 - 1)
+            * (1 - z**concentration1) ** (concentration0 - 1)
+        ),
+        start=lambda concentration1, concentration0: mp.mpf(0),
+    )
+)
+GENERALIZED_PARETO = Truncated(
+    Base(
+        lambda z, loc, scale, concentration: (
+            1 - (1 + concentration * (z - loc) / scale) ** (-1 / concentration)
+        ),
+        lambda z, loc, scale, concentration: (
+            (1 + concentration * (z - loc) / scale) ** (-1 / concentration - 1) / scale
+        ),
+        start=lambda loc, scale, concentration: mp.mpf(loc),
+    )
+)

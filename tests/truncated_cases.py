@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Truncated distributions under test: one base in full, the others at their edges."""
+
+import math
+
+import pyro.distributions as dist
+
+from pyro_reparam_ext import distributions as D
+from pyro_reparam_ext.testing.cases import DistributionCase
+from tests.references import truncated
+
+
+def over(base):
+    """Truncated, as a function of the base's parameters and the bounds."""
+
+    def make(low, high, **parameters):
+        return D.Truncated(base(**parameters), low, high)
+
+    return make
+
+
+TRUNCATED = [
+    DistributionCase(
+        name="Truncated",
+        make=over(dist.Cauchy),
+        reference=truncated.CAUCHY,
+        points={
+            "scalar": {"loc": 0.3, "scale": 1.5, "low": -1.0, "high": 2.0},
+            "vector": {
+                "loc": [0.0, 1.0],
+                "scale": [1.0, 0.5],
+                "low": [0.5, -9.0],
+                "high": [0.7, 0.0],
+            },
+            "batch": {
+                "loc": [[0.0], [1.0]],
+                "scale": [1.0, 2.0],
+                "low": -0.5,
+                "high": [[1.0], [4.0]],
+            },
+            "extreme": {
+                "loc": 0.0,
+                "scale": 1.0,
+                "low": [8.0, -21.0, 40.0],
+                "high": [1e3, -20.5, 42.0],
+            },
+            "infinite": {
+                "loc": 0.3,
+                "scale": 1.2,
+                "low": [-math.inf, -math.inf, 1.0],
+                "high": [math.inf, 0.0, math.inf],
+            },
+        },
+        integrands={
+            "scalar": ("z", "z^2", "tanh", "sin"),
+            "vector": ("z", "z^2", "tanh", "sin"),
+            "batch": ("z", "z^2", "tanh", "sin"),
+            "extreme": ("tanh", "sin"),
+            "infinite": ("tanh",),
+        },
+    ),
+    DistributionCase(
+        name="Truncated(Laplace)",
+        make=over(dist.Laplace),
+        reference=truncated.LAPLACE,
+        points={
+            "vector": {
+                "loc": 0.0,
+                "scale": [1.0, 0.5],
+                "low": [-1.0, 40.0],
+                "high": [2.0, math.inf],
+            }
+        },
+    ),
+    DistributionCase(
+        name="Truncated(Gumbel)",
+        make=over(dist.Gumbel),
+        reference=truncated.GUMBEL,
+        points={
+            "vector": {
+                "loc": 0.0,
+                "scale": [1.0, 0.5],
+                "low": [-1.0, -math.inf],
+                "high": [math.inf, -1.0],
+            }
+        },
+    ),
+    DistributionCase(
+        name="Truncated(Weibull)",
+        make=over(dist.Weibull),
+        reference=truncated.WEIBULL,
+        points={
+            "vector": {
+                "scale": 1.3,
+                "concentration": [1.7, 0.8],
+                "low": [0.2, -1.0],
+                "high": [math.inf, 2.0],
+            }
+        },
+    ),
+    DistributionCase(
+        name="Truncated(Kumaraswamy)",
+        make=over(D.Kumaraswamy),
+        reference=truncated.KUMARASWAMY,
+        points={
+            "vector": {
+                "concentration1": 1.7,
+                "concentration0": 2.5,
+                "low": [0.2, 0.9],
+                "high": [0.7, 0.95],
+            }
+        },
+    ),
+]
