@@ -3,7 +3,9 @@
 
 import importlib
 import inspect
+import json
 import re
+import sys
 from pathlib import Path
 
 import pyro.distributions as dist
@@ -172,3 +174,17 @@ def test_every_example_is_one_that_is_run(page: Path) -> None:
         assert body.endswith("\n\n"), f"{page.name}: the fence would be output: {body}"
         outside = outside.replace(body, "")
     assert ">>>" not in outside
+
+
+def test_the_coverage_is_of_every_distribution() -> None:
+    found = json.loads((DOCS / "who_has_what.json").read_text())
+    assert set(table(DOCS / "who_has_what.md", "class")) == concrete()
+    assert all(set(answers) == concrete() for answers in found.values())
+    sys.path.insert(0, str(DOCS))
+    try:
+        import who_has_what
+    finally:
+        sys.path.remove(str(DOCS))
+    assert (DOCS / "who_has_what.md").read_text() == who_has_what.page(found)
+    assert who_has_what.ask("torch", found["torch"]) == found["torch"]
+    assert who_has_what.ask("pyro", found["pyro"]) == found["pyro"]
