@@ -14,7 +14,7 @@ import torch
 
 from pyro_reparam_ext import distributions
 from pyro_reparam_ext.gradients import NAMED_ESTIMATORS
-from pyro_reparam_ext.testing.law import offers
+from pyro_reparam_ext.testing.law import is_scalar, offers
 from tests.cases import DISTRIBUTIONS
 
 ROOT = Path(__file__).parents[1]
@@ -188,3 +188,14 @@ def test_the_coverage_is_of_every_distribution() -> None:
     assert (DOCS / "who_has_what.md").read_text() == who_has_what.page(found)
     assert who_has_what.ask("torch", found["torch"]) == found["torch"]
     assert who_has_what.ask("pyro", found["pyro"]) == found["pyro"]
+
+
+def test_every_scalar_family_is_drawn() -> None:
+    source = (ROOT / "examples" / "plot_distributions.py").read_text()
+    drawn = set(re.findall(r'^    "(\w+)": Panel\(', source, re.MULTILINE))
+    scalar = {
+        case.name
+        for case in DISTRIBUTIONS
+        if case.name in concrete() and is_scalar(case, next(iter(case.points)))
+    }
+    assert drawn == scalar

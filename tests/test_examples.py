@@ -17,6 +17,7 @@ SCRIPTS = {
     "benchmarks/estimators.py": [[]],
     "benchmarks/overhead.py": [[]],
     "cone.py": [[]],
+    "plot_distributions.py": [[]],
     "plot_transports.py": [[]],
     "vae.py": [[], ["--compare"]],
 }
