@@ -121,10 +121,13 @@ def ask(library: str, names: Iterable[str]) -> dict[str, str]:
 def asked(python: str, library: str, names: list[str]) -> dict[str, str] | None:
     """The same of another interpreter; None if it does not have the library."""
     code = (
-        f"import sys, json; sys.path.insert(0, {str(PAGE.parent)!r}); import who_has_what\n"
+        f"import sys, json; sys.path.insert(0, {str(PAGE.parent)!r})\n"
+        "import who_has_what\n"
         f"print(json.dumps(who_has_what.ask({library!r}, {names!r})))"
     )
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True)
+    done = subprocess.run(
+        [python, "-c", code], capture_output=True, text=True, check=False
+    )
     return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 
