@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
-from tests.references import lkj, wishart
+from tests.references import lkj, matrix_variate, wishart
 
 __all__ = ["MATRIX_DISTRIBUTIONS", "OTHER_SIZES"]
 
@@ -114,6 +114,36 @@ MATRIX_DISTRIBUTIONS = [
             "batch": ("z", "z^2"),
             "three": ("z", "z^2"),
             "extreme": ("z", "z^2"),
+        },
+    ),
+    DistributionCase(
+        name="MatrixNormal",
+        make=lambda loc, scale_tril_row, scale_tril_column: D.MatrixNormal(
+            loc, scale_tril_row.tril(), scale_tril_column.tril()
+        ),
+        reference=matrix_variate,
+        event_dims={"loc": 2, "scale_tril_row": 2, "scale_tril_column": 2},
+        points={
+            "scalar": {
+                "loc": [[0.5, -1.0], [2.0, 0.0], [0.3, 0.1]],
+                "scale_tril_row": FACTOR_3,
+                "scale_tril_column": FACTOR,
+            },
+            "vector": {
+                "loc": [[[1.0, 2.0, 3.0]], [[0.0, 0.0, 0.0]]],
+                "scale_tril_row": [[0.5]],
+                "scale_tril_column": FACTOR_3,
+            },
+            "batch": {
+                "loc": [[0.5], [-1.0]],
+                "scale_tril_row": [[FACTOR], [LONG]],
+                "scale_tril_column": [[[1.0]], [[0.3]], [[2.0]]],
+            },
+            "extreme": {
+                "loc": [[0.0, 1.0], [0.0, -1e3]],
+                "scale_tril_row": LONG,
+                "scale_tril_column": [[1e-3, 0.0], [50.0, 1.0]],
+            },
         },
     ),
 ]

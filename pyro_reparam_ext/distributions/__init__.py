@@ -32,6 +32,7 @@ from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
 from pyro_reparam_ext.distributions.lkj import LKJ
 from pyro_reparam_ext.distributions.lkj_cholesky import LKJCholesky
 from pyro_reparam_ext.distributions.log_gamma import LogGamma
+from pyro_reparam_ext.distributions.matrix_normal import MatrixNormal
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
@@ -53,6 +54,7 @@ __all__ = [
     "Kumaraswamy",
     "LKJCholesky",
     "LogGamma",
+    "MatrixNormal",
     "MixtureSameFamily",
     "ReparameterizedDistribution",
     "Transport",

@@ -48,7 +48,7 @@ def continuity(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     direction = {n: torch.randn_like(p) for n, p in leaves.items()}
 
     def velocity_at(x: Tensor) -> Tensor:
-        anchor = biject_to(d.support)(x).detach()
+        anchor = value_at(d, x).detach()
         if isinstance(d, TransportDistribution):
             anchor = d.inverse(anchor).detach()
 
@@ -169,15 +169,25 @@ def resolved(d: Distribution, value: Tensor) -> Tensor:
     return biject_to(support)(biject_to(support).inv(value))
 
 
+def value_at(d: Distribution, x: Tensor) -> Tensor:
+    """The value of these unconstrained coordinates."""
+    support: Any = d.support
+    return biject_to(support)(_shaped(d, x))
+
+
 def log_density(d: Distribution, x: Tensor) -> Tensor:
     r""":math:`\log p_\theta(x)` in unconstrained coordinates."""
     support: Any = d.support
-    to_support = biject_to(support)
-    shape = to_support.inverse_shape(x.shape[:-1] + d.event_shape)
-    x = x.reshape(shape)
-    value = to_support(x)
+    value = value_at(d, x)
+    log_det = biject_to(support).log_abs_det_jacobian(_shaped(d, x), value)
     with unvalidated():
-        return d.log_prob(value) + to_support.log_abs_det_jacobian(x, value)
+        return d.log_prob(value) + log_det
+
+
+def _shaped(d: Distribution, x: Tensor) -> Tensor:
+    """Coordinates in the shape that the bijection takes."""
+    support: Any = d.support
+    return x.reshape(biject_to(support).inverse_shape(x.shape[:-1] + d.event_shape))
 
 
 def _average(terms: Tensor, expected: Tensor, what: str) -> None:
