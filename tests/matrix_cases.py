@@ -146,6 +146,46 @@ MATRIX_DISTRIBUTIONS = [
             },
         },
     ),
+    DistributionCase(
+        name="MatrixStudentT",
+        make=lambda df, loc, scale_row, scale_column: D.MatrixStudentT(
+            df, loc, scale_row.tril(), scale_column.tril()
+        ),
+        reference=matrix_variate,
+        event_dims={"loc": 2, "scale_row": 2, "scale_column": 2},
+        points={
+            "scalar": {
+                "df": 7.0,
+                "loc": [[0.5, -1.0], [2.0, 0.0], [0.3, 0.1]],
+                "scale_row": FACTOR_3,
+                "scale_column": FACTOR,
+            },
+            "vector": {
+                "df": [1.5, 6.0],
+                "loc": [[1.0, 2.0, 3.0]],
+                "scale_row": [[0.5]],
+                "scale_column": FACTOR_3,
+            },
+            "batch": {
+                "df": 8.0,
+                "loc": [[0.5], [-1.0]],
+                "scale_row": [[FACTOR], [LONG]],
+                "scale_column": [[[1.0]], [[0.3]], [[2.0]]],
+            },
+            "extreme": {
+                "df": [0.3, 1e4],
+                "loc": [[0.0, 1.0], [0.0, -1e3]],
+                "scale_row": LONG,
+                "scale_column": [[1e-3, 0.0], [0.5, 1.0]],
+            },
+        },
+        integrands={
+            "scalar": ("z", "z^2"),
+            "vector": (),
+            "batch": ("z", "z^2"),
+            "extreme": (),
+        },
+    ),
 ]
 
 OTHER_SIZES = [

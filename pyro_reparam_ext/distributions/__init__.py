@@ -33,6 +33,7 @@ from pyro_reparam_ext.distributions.lkj import LKJ
 from pyro_reparam_ext.distributions.lkj_cholesky import LKJCholesky
 from pyro_reparam_ext.distributions.log_gamma import LogGamma
 from pyro_reparam_ext.distributions.matrix_normal import MatrixNormal
+from pyro_reparam_ext.distributions.matrix_student_t import MatrixStudentT
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
@@ -55,6 +56,7 @@ __all__ = [
     "LKJCholesky",
     "LogGamma",
     "MatrixNormal",
+    "MatrixStudentT",
     "MixtureSameFamily",
     "ReparameterizedDistribution",
     "Transport",

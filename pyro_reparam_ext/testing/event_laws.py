@@ -72,7 +72,8 @@ def continuity(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     v = velocity_at(x)
     terms = [v * by_x]
     for i in range(x.shape[-1]):
-        h = 5e-3 * x[..., i].detach().std(0).clamp(max=1.0)
+        away = x[..., i].detach() - x[..., i].detach().median(0).values
+        h = 5e-3 * away.abs().median(0).values.clamp(max=1.0)
         step = torch.zeros_like(x)
         step[..., i] = h
         one, two, left, leftmost = (
