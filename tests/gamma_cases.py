@@ -3,7 +3,7 @@
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
-from tests.references import gamma_family
+from tests.references import beta_family, gamma_family
 
 GAMMA_CASES = [
     DistributionCase(
@@ -65,5 +65,20 @@ GAMMA_CASES = [
             "special": ("z", "z^2", "tanh", "sin"),
         },
         special=frozenset({"special"}),
+    ),
+    DistributionCase(
+        name="Beta",
+        make=D.Beta,
+        reference=beta_family.beta,
+        points={
+            "scalar": {"concentration1": 2.0, "concentration0": 1.5},
+            "vector": {"concentration1": [0.7, 3.0], "concentration0": [2.0, 0.9]},
+            "batch": {"concentration1": [[1.0], [5.0]], "concentration0": [1.5, 2.0]},
+            "extreme": {"concentration1": [0.1, 1e4], "concentration0": [0.1, 30.0]},
+            # where the remainders of Stirling's formula change to series
+            "special": {"concentration1": [12.0, 5.0], "concentration0": [3.0, 7.0]},
+        },
+        special=frozenset({"special"}),
+        unresolved=frozenset({"extreme"}),  # 2 % of the mass rounds to 1
     ),
 ]

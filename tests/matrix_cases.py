@@ -192,7 +192,7 @@ OTHER_SIZES = [
     DistributionCase(
         name="LKJCholesky-2",
         make=partial(lkj_cholesky, dim=2),
-        points={"scalar": {"concentration": 0.8}, "small": {"concentration": 0.3}},
+        points={"scalar": {"concentration": 0.8}, "small": {"concentration": 0.05}},
     ),
     DistributionCase(
         name="LKJCholesky-6",

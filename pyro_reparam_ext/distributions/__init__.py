@@ -17,6 +17,7 @@ from pyro_reparam_ext.distributions.as_transport import (
     register_transport,
 )
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
+from pyro_reparam_ext.distributions.beta import Beta
 from pyro_reparam_ext.distributions.chi2 import Chi2
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
 from pyro_reparam_ext.distributions.gamma import Gamma
@@ -43,6 +44,7 @@ from pyro_reparam_ext.distributions.wishart_cholesky import WishartCholesky
 
 __all__ = [
     "LKJ",
+    "Beta",
     "Chi2",
     "ExtendedInterval",
     "Gamma",

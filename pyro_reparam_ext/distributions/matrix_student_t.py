@@ -9,14 +9,17 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from pyro_reparam_ext.distributions.base import Parameter, ReparameterizedDistribution
+from pyro_reparam_ext.distributions.logit_beta_draw import (
+    attach_beta_path,
+    logit_beta_draw,
+)
 from pyro_reparam_ext.distributions.matrix_normal import (
     log_det_of_scales,
     require_matrices,
     variances,
     whitened,
 )
-from pyro_reparam_ext.distributions.provisional import attach_beta_logit, beta_logit
-from pyro_reparam_ext.ops import log_gamma_ratio, log_minus_digamma
+from pyro_reparam_ext.ops import clamp_value, log_gamma_ratio, log_minus_digamma
 
 
 @final
@@ -99,13 +102,14 @@ class MatrixStudentT(ReparameterizedDistribution):
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         """A draw, differentiable in all parameters."""
-        logit = beta_logit(*self._beta_parameters(), torch.Size(sample_shape))
-        normal = torch.randn(
-            (*logit.shape, *self.event_shape), dtype=logit.dtype, device=logit.device
-        )
+        a, b = self._beta_parameters()
+        shape = torch.Size(sample_shape) + self.batch_shape
+        with torch.no_grad():
+            logit = logit_beta_draw(a, b, shape)
+        normal = torch.randn(shape + self.event_shape, dtype=a.dtype, device=a.device)
         # a matrix of one number may be exactly 0
-        normal = torch.where(normal == 0, torch.finfo(normal.dtype).eps, normal)
-        return self._placed(_direction(normal), logit)
+        normal = torch.where(normal == 0, torch.finfo(a.dtype).eps, normal)
+        return self._placed(_direction(normal), attach_beta_path(logit, a, b))
 
     def attach_gradient(self, value: Tensor) -> Tensor:
         r"""``value``, made to depend on the parameters along the path through it.
@@ -115,9 +119,8 @@ class MatrixStudentT(ReparameterizedDistribution):
         standard = self._standard(value).detach()
         log_square = 2 * standard.flatten(-2).norm(dim=-1).log()
         logit = log_square - self.df.detach().double().log()
-        a, b = self._beta_parameters()
-        attached = attach_beta_logit(logit, a.double(), b.double())
-        return self._placed(_direction(standard), attached).to(value.dtype)
+        attached = attach_beta_path(logit, *self._beta_parameters())
+        return self._placed(_direction(standard).to(value.dtype), attached)
 
     def log_density(self, value: Tensor) -> Tensor:
         """A power of a sum of squares, in float64."""
@@ -179,12 +182,13 @@ class MatrixStudentT(ReparameterizedDistribution):
         )
 
     def _placed(self, direction: Tensor, logit: Tensor) -> Tensor:
-        """At log odds of y, in the precision of the direction."""
-        dtype = direction.dtype
-        length = (0.5 * (self.df.to(dtype).log() + logit)).exp()[..., None, None]
-        rows, columns = self.scale_row.to(dtype), self.scale_column.to(dtype)
-        stretched = rows.tril() @ (length * direction) @ columns.tril().mT
-        return self.loc.to(dtype) + stretched
+        """At these log odds of y."""
+        largest = math.log(torch.finfo(direction.dtype).max)
+        log_length = 0.5 * (self.df.double().log() + logit)
+        log_length = clamp_value(log_length, -largest, 0.8 * largest)
+        length = log_length.exp().to(direction.dtype)[..., None, None]
+        stretched = self.scale_row.tril() @ (length * direction)
+        return self.loc + stretched @ self.scale_column.tril().mT
 
 
 def _direction(matrix: Tensor) -> Tensor:
