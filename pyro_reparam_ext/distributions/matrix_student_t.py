@@ -59,7 +59,10 @@ class MatrixStudentT(ReparameterizedDistribution):
     scale. What is above the diagonals of the factors is not read, and has gradient 0.
 
     Numerics: densities in float64 and returned in the dtype of the parameters; the
-    distance is drawn in logs, and kept within the range of the dtype.
+    distance is drawn in logs, and kept within the range of the dtype. The relative
+    error of :math:`\partial\log r/\partial\nu` is below 1e-8 for :math:`\nu \le 10^3`;
+    the absolute one is below :math:`10^{-11}/\nu` for any, where the derivative itself
+    falls as :math:`\nu^{-2}`.
 
     Source: TFP's ``MatrixTLinearOperator``, whose arguments these are, factors as
     matrices; the distance as in Fang, Kotz and Ng (1990), "Symmetric multivariate and
@@ -102,25 +105,26 @@ class MatrixStudentT(ReparameterizedDistribution):
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         """A draw, differentiable in all parameters."""
-        a, b = self._beta_parameters()
+        df, dtype = self.df.double(), self.df.dtype
         shape = torch.Size(sample_shape) + self.batch_shape
+        a, b = self._beta_parameters(df)
         with torch.no_grad():
             logit = logit_beta_draw(a, b, shape)
-        normal = torch.randn(shape + self.event_shape, dtype=a.dtype, device=a.device)
+        normal = torch.randn(shape + self.event_shape, dtype=dtype, device=df.device)
         # a matrix of one number may be exactly 0
-        normal = torch.where(normal == 0, torch.finfo(a.dtype).eps, normal)
-        return self._placed(_direction(normal), attach_beta_path(logit, a, b))
+        normal = torch.where(normal == 0, torch.finfo(dtype).eps, normal)
+        return self._placed(_direction(normal), df, attach_beta_path(logit, a, b))
 
     def attach_gradient(self, value: Tensor) -> Tensor:
         r"""``value``, made to depend on the parameters along the path through it.
 
         ``value`` has the shape ``sample_shape + batch_shape + (n, m)``.
         """
+        df = self.df.double()
         standard = self._standard(value).detach()
-        log_square = 2 * standard.flatten(-2).norm(dim=-1).log()
-        logit = log_square - self.df.detach().double().log()
-        attached = attach_beta_path(logit, *self._beta_parameters())
-        return self._placed(_direction(standard).to(value.dtype), attached)
+        logit = 2 * standard.flatten(-2).norm(dim=-1).log() - df.detach().log()
+        attached = attach_beta_path(logit, *self._beta_parameters(df))
+        return self._placed(_direction(standard).to(value.dtype), df, attached)
 
     def log_density(self, value: Tensor) -> Tensor:
         """A power of a sum of squares, in float64."""
@@ -170,8 +174,8 @@ class MatrixStudentT(ReparameterizedDistribution):
         r""":math:`M`."""
         return self.loc
 
-    def _beta_parameters(self) -> tuple[Tensor, Tensor]:
-        half = 0.5 * self.df
+    def _beta_parameters(self, df: Tensor) -> tuple[Tensor, Tensor]:
+        half = 0.5 * df
         return torch.full_like(half, 0.5 * self.event_shape.numel()), half
 
     def _standard(self, value: Tensor) -> Tensor:
@@ -181,10 +185,10 @@ class MatrixStudentT(ReparameterizedDistribution):
             self.scale_column.double(),
         )
 
-    def _placed(self, direction: Tensor, logit: Tensor) -> Tensor:
-        """At these log odds of y."""
+    def _placed(self, direction: Tensor, df: Tensor, logit: Tensor) -> Tensor:
+        """At these log odds of y; the degrees of freedom in float64, as they cancel."""
         largest = math.log(torch.finfo(direction.dtype).max)
-        log_length = 0.5 * (self.df.double().log() + logit)
+        log_length = 0.5 * (df.log() + logit)
         log_length = clamp_value(log_length, -largest, 0.8 * largest)
         length = log_length.exp().to(direction.dtype)[..., None, None]
         stretched = self.scale_row.tril() @ (length * direction)

@@ -72,3 +72,93 @@ def test_matrices_of_other_sizes_are_refused():
         D.MatrixNormal(loc, columns, rows)
     with pytest.raises(ValueError, match="loc must be a matrix"):
         D.MatrixNormal(loc[0], rows, columns)
+
+
+DEGREES = [0.3, 1.5, 8.0, 1e5]
+
+
+def student(df, dtype=torch.float64):
+    return D.MatrixStudentT(torch.tensor(df, dtype=dtype), *arguments(dtype))
+
+
+@every_dtype
+@pytest.mark.parametrize("df", DEGREES)
+def test_student_log_prob(df, dtype):
+    torch.manual_seed(0)
+    law = student(df, dtype)
+    values = law.sample((5,))
+    with mp.workdps(40):
+        for value, found in zip(values, law.log_prob(values).tolist(), strict=True):
+            expected = matrix_variate.student_log_prob(
+                value.tolist(), law.df.item(), LOC, ROWS, COLUMNS
+            )
+            assert abs(found - expected) <= VALUE[dtype] * max(1, abs(expected))
+
+
+@every_dtype
+@pytest.mark.parametrize("df", DEGREES)
+def test_student_distance_follows_its_quantile(df, dtype):
+    torch.manual_seed(1)
+    law = student(df, dtype)
+    law.df.requires_grad_()
+    values = law.sample((3,))
+    path = law.attach_gradient(values)
+    nu = mp.mpf(law.df.item())
+    tolerance = {torch.float64: 1e-8, torch.float32: 1e-4}[dtype]
+    with mp.workdps(60):
+        rows, columns = mp.matrix(ROWS), mp.matrix(COLUMNS)
+        for value, moved in zip(values, path, strict=True):
+            away = mp.matrix(value.tolist()) - mp.matrix(LOC)
+            standard = rows**-1 * away * (columns**-1).T
+            square = mp.fsum(x**2 for x in standard)
+            y, rest = square / (nu + square), nu / (nu + square)
+            a, b = mp.mpf(3), nu / 2
+            if y < rest:
+                slope = mp.diff(
+                    lambda b, y=y: mp.betainc(a, b, 0, y, regularized=True), b
+                )
+            else:
+                slope = -mp.diff(
+                    lambda b, rest=rest: mp.betainc(b, a, 0, rest, regularized=True),
+                    b,
+                )
+            density = y**a * rest**b / mp.beta(a, b)  # of the log odds of y
+            speed = (1 / nu - slope / density / 2) / 2
+            allowed = tolerance * abs(speed) + 1e-11 / nu
+            for i in range(3):
+                for j in range(2):
+                    (found,) = torch.autograd.grad(
+                        moved[i, j], law.df, retain_graph=True
+                    )
+                    size = max(abs(x) for x in away)
+                    assert abs(found.item() - speed * away[i, j]) <= allowed * size
+
+
+def test_student_entropy_and_moments_have_known_limits():
+    normal, wide = D.MatrixNormal(*arguments()), student(1e9)
+    torch.testing.assert_close(wide.entropy(), normal.entropy(), rtol=1e-7, atol=1e-7)
+    torch.testing.assert_close(wide.variance, normal.variance)
+    torch.testing.assert_close(student(4.0).variance, 2 * normal.variance)
+    assert student(1.5).variance.isinf().all()
+    assert student(0.5).mean.isnan().all()
+
+
+@pytest.mark.slow
+@every_dtype
+@pytest.mark.parametrize("df", [0.3, 2.5, 30.0])
+def test_student_gradient_of_a_bounded_mean(df, dtype):
+    r"""Of log(1 + |e|^2/s), s fixed at df, whose mean is that of -log(1 - y)."""
+    torch.manual_seed(0)
+    n = 200_000
+    loc, rows, columns = arguments(dtype)
+    leaf = torch.full((n,), df, dtype=dtype, requires_grad=True)
+    law = D.MatrixStudentT(leaf, loc, rows, columns)
+    z = law.rsample()
+    standard = D.MatrixNormal(loc, rows, columns).inverse(z)
+    power = torch.log1p(standard.square().sum((-2, -1)) / leaf)
+    (slope,) = torch.autograd.grad(power.sum(), leaf)
+    half = torch.tensor(df / 2, dtype=torch.float64)
+    trigamma = torch.special.polygamma
+    expected = 0.5 * (trigamma(1, half + 3) - trigamma(1, half))
+    error = slope.double().std() / n**0.5
+    assert (slope.double().mean() - expected).abs() <= 5 * error
