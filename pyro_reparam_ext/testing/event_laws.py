@@ -30,7 +30,7 @@ from pyro_reparam_ext.testing.law import (
     unvalidated,
 )
 
-DRAWS = 50_000
+DRAWS = 20_000
 SIGMAS = 5.0
 
 
@@ -120,7 +120,7 @@ def mass(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     x = coordinates(d, d.sample((20_000,)))
     center, factor = x.mean(0), torch.linalg.cholesky(_covariance(x))
     dim = x.shape[-1]
-    count = {1: 4001, 2: 401, 3: 61}[dim]
+    count = {1: 4001, 2: 401, 3: 45}[dim]
     t = torch.linspace(-3.5, 3.5, count, dtype=dtype)
     nodes, widths = t.sinh(), t.cosh() * (t[1] - t[0])
     grid = torch.cartesian_prod(*[nodes] * dim).reshape(-1, dim)
@@ -130,7 +130,7 @@ def mass(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     density = log_density(d, at).nan_to_num(nan=-math.inf).exp()
     weight = weight.reshape((-1,) + (1,) * (density.dim() - 1))
     total = (density * weight).sum(0) * factor.diagonal(dim1=-2, dim2=-1).prod(-1)
-    close(total, torch.ones(()), 1e-3, what="mass")
+    close(total, torch.ones(()), 5e-3, what="mass")
 
 
 def averages(case: DistributionCase, point: str, dtype: torch.dtype) -> None:

@@ -105,6 +105,7 @@ def test_student_distance_follows_its_quantile(df, dtype):
     path = law.attach_gradient(values)
     nu = mp.mpf(law.df.item())
     tolerance = {torch.float64: 1e-8, torch.float32: 1e-4}[dtype]
+    a = mp.mpf(3)
     with mp.workdps(60):
         rows, columns = mp.matrix(ROWS), mp.matrix(COLUMNS)
         for value, moved in zip(values, path, strict=True):
@@ -112,7 +113,7 @@ def test_student_distance_follows_its_quantile(df, dtype):
             standard = rows**-1 * away * (columns**-1).T
             square = mp.fsum(x**2 for x in standard)
             y, rest = square / (nu + square), nu / (nu + square)
-            a, b = mp.mpf(3), nu / 2
+            b = nu / 2
             if y < rest:
                 slope = mp.diff(
                     lambda b, y=y: mp.betainc(a, b, 0, y, regularized=True), b
