@@ -44,7 +44,7 @@ class LogGamma(ImplicitDistribution):
 
     Gradient: exact pathwise in both parameters,
     :math:`\partial z/\partial\beta = -1/\beta` and :math:`\partial z/\partial\alpha`
-    by :func:`~pyro_reparam_ext.ops.gamma_path`: relative error below 1e-10 for
+    by :func:`~pyro_reparam_ext.ops.gamma_path`: relative error below 4e-9 for
     :math:`\alpha \in [10^{-4}, 10^6]`. Second derivatives are exact.
 
     Numerics: in float64, returned in the dtype of the parameters; ``sf`` is the upper
@@ -91,7 +91,7 @@ class LogGamma(ImplicitDistribution):
 
     def sample_gradient(self, value: Tensor) -> dict[str, Tensor]:
         r"""The score over one tail, over the density; :math:`-1/\beta`."""
-        path = gamma_path(self.concentration.double(), self._standard(value))
+        path = gamma_path(self.concentration, self._standard(value))
         return {"concentration": path.to(value.dtype), "rate": -1 / self.rate}
 
     def log_density(self, value: Tensor) -> Tensor:
