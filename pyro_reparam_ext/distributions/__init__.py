@@ -20,6 +20,7 @@ from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
 from pyro_reparam_ext.distributions.beta import Beta
 from pyro_reparam_ext.distributions.chi2 import Chi2
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
+from pyro_reparam_ext.distributions.fisher_snedecor import FisherSnedecor
 from pyro_reparam_ext.distributions.gamma import Gamma
 from pyro_reparam_ext.distributions.generalized_pareto import GeneralizedPareto
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
@@ -36,6 +37,7 @@ from pyro_reparam_ext.distributions.log_gamma import LogGamma
 from pyro_reparam_ext.distributions.matrix_normal import MatrixNormal
 from pyro_reparam_ext.distributions.matrix_student_t import MatrixStudentT
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
+from pyro_reparam_ext.distributions.student_t import StudentT
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
 from pyro_reparam_ext.distributions.von_mises import VonMises
@@ -47,6 +49,7 @@ __all__ = [
     "Beta",
     "Chi2",
     "ExtendedInterval",
+    "FisherSnedecor",
     "Gamma",
     "GeneralizedPareto",
     "ImplicitDistribution",
@@ -61,6 +64,7 @@ __all__ = [
     "MatrixStudentT",
     "MixtureSameFamily",
     "ReparameterizedDistribution",
+    "StudentT",
     "Transport",
     "TransportDistribution",
     "TruncatedNormal",

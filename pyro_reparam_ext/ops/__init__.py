@@ -6,7 +6,7 @@ from pyro_reparam_ext.ops.beta_path import beta_path
 from pyro_reparam_ext.ops.betainc import beta_cdf_of_logit, betainc
 from pyro_reparam_ext.ops.clamp_value import clamp_to_interior, clamp_value
 from pyro_reparam_ext.ops.gamma_path import gamma_path
-from pyro_reparam_ext.ops.gammainc import gammainc, gammaincc
+from pyro_reparam_ext.ops.gammainc import gamma_cdf_of_log, gammainc, gammaincc
 from pyro_reparam_ext.ops.gauss_legendre import gauss_legendre
 from pyro_reparam_ext.ops.in_chunks import in_chunks
 from pyro_reparam_ext.ops.leave_one_out import logsumexp_of_others
@@ -38,6 +38,7 @@ __all__ = [
     "clamp_value",
     "expm1_ratio",
     "expm1_remainder",
+    "gamma_cdf_of_log",
     "gamma_path",
     "gammainc",
     "gammaincc",
