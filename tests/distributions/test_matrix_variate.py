@@ -144,6 +144,16 @@ def test_student_entropy_and_moments_have_known_limits():
     assert student(0.5).mean.isnan().all()
 
 
+def test_one_element_is_a_student_variate():
+    one = torch.tensor([[1.0]], dtype=torch.float64)
+    df = torch.tensor([0.4, 3.0, 50.0], dtype=torch.float64)
+    law = D.MatrixStudentT(df, 0.3 * one, 2 * one, 0.5 * one)
+    scalar = torch.distributions.StudentT(df, 0.3, 1.0)
+    torch.testing.assert_close(law.entropy(), scalar.entropy())
+    z = law.sample((5,))
+    torch.testing.assert_close(law.log_prob(z), scalar.log_prob(z[..., 0, 0]))
+
+
 @pytest.mark.slow
 @every_dtype
 @pytest.mark.parametrize("df", [0.3, 2.5, 30.0])
