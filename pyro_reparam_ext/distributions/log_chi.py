@@ -30,5 +30,5 @@ def _pull_back(
     log_value: Tensor, parameters: tuple[Tensor, ...], grad_output: Tensor
 ) -> tuple[Tensor, ...]:
     (degrees,) = parameters
-    path = gamma_path(0.5 * degrees.double(), 2 * log_value.double() - _LOG_2)
-    return (grad_output * (0.25 * path).to(log_value.dtype),)
+    path = gamma_path(0.5 * degrees, 2 * log_value.double() - _LOG_2)
+    return (0.25 * grad_output * path,)

@@ -45,8 +45,8 @@ class Wishart(ReparameterizedDistribution):
     Numerics: the elements of a nearly singular matrix do not resolve its determinant:
     :math:`C_{ii}` is kept above :math:`\sqrt{8p}` square roots of the rounding unit,
     relative to its row, so that draws have Cholesky factors again. For :math:`\nu`
-    below :math:`p + 1` that is some of them in float32 (0.2 % at :math:`\nu = p`): use
-    :class:`WishartCholesky`. No draw is rejected or drawn again.
+    below :math:`p + 1` that is some of them in float32 (0.2 % at :math:`\nu = p = 3`):
+    use :class:`WishartCholesky`. No draw is rejected or drawn again.
 
     Source: Bartlett (1933), "On the theory of statistical regression". Arguments as in
     :class:`torch.distributions.Wishart`.

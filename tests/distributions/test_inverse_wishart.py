@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The inverse Wishart classes against arbitrary precision and known expectations."""
 
+import math
+
 import mpmath as mp
 import pytest
 import torch
@@ -85,6 +87,11 @@ def test_the_inverse_is_wishart():
     torch.testing.assert_close(
         ours.log_prob(x), inverse.log_prob(x.inverse()) - 4 * x.logdet()
     )
+    # the map to the inverse has the Jacobian det(X)^(p + 1)
+    half = 0.5 * (df - torch.arange(3))
+    log_det = 2 * scale.diagonal().log().sum() - 3 * math.log(2)
+    log_det = log_det - torch.digamma(half).sum()
+    torch.testing.assert_close(ours.entropy(), inverse.entropy() + 4 * log_det)
     other = D.InverseWishart(6.0, 2 * torch.eye(3).double())
     torch.testing.assert_close(
         torch.distributions.kl_divergence(ours, other),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """LKJ against arbitrary precision, its known expectations, and torch's."""
 
+import math
+
 import mpmath as mp
 import pytest
 import torch
@@ -98,6 +100,20 @@ def test_density_is_torchs(dim, eta):
         TorchLKJCholesky(dim, leaf, validate_args=False).log_prob(values),
         rtol=1e-10,
         atol=1e-9,
+    )
+
+
+@pytest.mark.parametrize("eta", [0.3, 1.0, 40.0])
+def test_one_correlation_is_a_beta_variate(eta):
+    eta, other = torch.tensor([eta, 2.0], dtype=torch.float64)
+    beta = torch.distributions.Beta(eta, eta)
+    law = D.LKJ(2, eta)
+    torch.testing.assert_close(law.entropy(), beta.entropy() + math.log(2))
+    torch.testing.assert_close(law.factor.entropy(), law.entropy())
+    torch.testing.assert_close(law.variance[0, 1], 4 * beta.variance)
+    torch.testing.assert_close(
+        torch.distributions.kl_divergence(law, D.LKJ(2, other)),
+        torch.distributions.kl_divergence(beta, torch.distributions.Beta(other, other)),
     )
 
 
