@@ -16,6 +16,7 @@ from pyro_reparam_ext.testing.law import (
     Law,
     close,
     follows_value,
+    is_scalar,
     is_special,
     seeded,
 )
@@ -132,8 +133,7 @@ def second_derivative(case: DistributionCase, point: str, dtype: torch.dtype) ->
     h = 1e-5
     moves = follows_value(case, point)
     # a value moves along the path, noise stays
-    here = _derivatives(path, parameters, anchor)
-    speed = _along(direction, here, dim) if moves else torch.zeros(())
+    speed = velocity(path, parameters, anchor, direction, dim) if moves else 0.0
     sides = []
     for sign in (1, -1):
         moved = {
@@ -162,6 +162,23 @@ def anchored(
         z = d.sample(torch.Size(shape))
         return z, lambda parameters, z: case.make(**parameters).attach_gradient(z)
     return torch.zeros(()), lambda parameters, _: seeded(case.make(**parameters), ())
+
+
+def velocity(
+    path: Path, parameters: Parameters, anchor: Tensor, direction: Parameters, dim: int
+) -> Tensor:
+    """How each element of a draw moves as the parameters move in a direction.
+
+    Draws have ``dim`` dimensions before those of the event.
+    """
+    z = path(parameters, anchor)
+    moving = list(parameters.values())
+    speeds = []
+    for element in z.reshape((*z.shape[:dim], -1)).unbind(-1):
+        grads = torch.autograd.grad(element.sum(), moving, retain_graph=True)
+        along = dict(zip(parameters, grads, strict=True))
+        speeds.append(_along(direction, along, dim))
+    return torch.stack(speeds, -1).reshape(z.shape)
 
 
 def _derivatives(
@@ -214,8 +231,8 @@ def _is_twice_differentiable(case: DistributionCase, point: str) -> bool:
 
 
 LAWS = [
-    Law(pathwise, dtypes=DOUBLE),
-    Law(expectation, dtypes=BOTH),
+    Law(pathwise, applies=is_scalar, dtypes=DOUBLE),
+    Law(expectation, applies=is_scalar, dtypes=BOTH),
     Law(special_limit, applies=is_special, dtypes=DOUBLE),
     Law(second_derivative, applies=_is_twice_differentiable, dtypes=DOUBLE),
 ]

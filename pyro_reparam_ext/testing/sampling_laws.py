@@ -17,6 +17,7 @@ from pyro_reparam_ext.testing.law import (
     epsilon,
     is_implicit,
     is_resolved,
+    is_scalar,
     is_transport,
 )
 
@@ -171,9 +172,9 @@ LAWS = [
     Law(in_support),
     Law(reproducible),
     Law(differentiable),
-    Law(round_trip, applies=is_transport),
-    Law(log_det, applies=is_transport),
-    Law(standardized, applies=both(is_transport, is_resolved)),
+    Law(round_trip, applies=both(is_scalar, is_transport)),
+    Law(log_det, applies=both(is_scalar, is_transport)),
+    Law(standardized, applies=both(is_scalar, both(is_transport, is_resolved))),
     Law(standardized, applies=both(is_implicit, is_resolved)),
-    Law(fit),
+    Law(fit, applies=is_scalar),
 ]

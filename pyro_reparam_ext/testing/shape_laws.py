@@ -46,10 +46,10 @@ def expand(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     close(wide.log_prob(z.expand(wide.shape())), d.log_prob(z), 0.0, what="log_prob")
     draws = wide.rsample((2,))
     assert draws.shape == (2, 4, 3, *d.batch_shape, *d.event_shape)
-    assert len(draws.reshape(24, -1)[:, 0].unique()) > 12
+    assert len(draws.reshape(24, -1).unique(dim=0)) > 12
     again = wide.expand(torch.Size((2, 4, 3)) + d.batch_shape)
     assert type(again) is type(d)
-    assert again.log_prob(draws).shape == draws.shape
+    assert again.log_prob(draws).shape == again.batch_shape
 
 
 def to_event(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
