@@ -9,6 +9,7 @@ from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
 from tests.gamma_cases import GAMMA_CASES
 from tests.iw_models import IW_MODELS
+from tests.matrix_cases import MATRIX_DISTRIBUTIONS
 from tests.models import MODELS
 from tests.references import (
     generalized_pareto,
@@ -163,5 +164,6 @@ DISTRIBUTIONS = [
         },
         special=frozenset({"special"}),
     ),
+    *MATRIX_DISTRIBUTIONS,
     *GAMMA_CASES,
 ]

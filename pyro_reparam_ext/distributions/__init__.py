@@ -29,15 +29,26 @@ from pyro_reparam_ext.distributions.generalized_pareto import GeneralizedPareto
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.inverse_gamma import InverseGamma
 from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
+from pyro_reparam_ext.distributions.inverse_wishart import InverseWishart
+from pyro_reparam_ext.distributions.inverse_wishart_cholesky import (
+    InverseWishartCholesky,
+)
 from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
+from pyro_reparam_ext.distributions.lkj import LKJ
+from pyro_reparam_ext.distributions.lkj_cholesky import LKJCholesky
 from pyro_reparam_ext.distributions.log_gamma import LogGamma
+from pyro_reparam_ext.distributions.matrix_normal import MatrixNormal
+from pyro_reparam_ext.distributions.matrix_student_t import MatrixStudentT
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.student_t import StudentT
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
 from pyro_reparam_ext.distributions.von_mises import VonMises
+from pyro_reparam_ext.distributions.wishart import Wishart
+from pyro_reparam_ext.distributions.wishart_cholesky import WishartCholesky
 
 __all__ = [
+    "LKJ",
     "Beta",
     "Chi2",
     "ExtendedInterval",
@@ -47,8 +58,13 @@ __all__ = [
     "ImplicitDistribution",
     "InverseGamma",
     "InverseGaussian",
+    "InverseWishart",
+    "InverseWishartCholesky",
     "Kumaraswamy",
+    "LKJCholesky",
     "LogGamma",
+    "MatrixNormal",
+    "MatrixStudentT",
     "MixtureSameFamily",
     "ReparameterizedDistribution",
     "StudentT",
@@ -56,6 +72,8 @@ __all__ = [
     "TransportDistribution",
     "TruncatedNormal",
     "VonMises",
+    "Wishart",
+    "WishartCholesky",
     "as_transport",
     "register_transport",
 ]

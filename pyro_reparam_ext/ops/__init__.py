@@ -17,6 +17,7 @@ from pyro_reparam_ext.ops.log_beta_density import (
     log_beta_density,
 )
 from pyro_reparam_ext.ops.log_gamma_density import log_gamma_density, log_of_ratio
+from pyro_reparam_ext.ops.log_gamma_ratio import log_gamma_ratio
 from pyro_reparam_ext.ops.log_normal_cdf import log_normal_cdf
 from pyro_reparam_ext.ops.mills_ratio import mills_ratio, mills_ratio_complement
 from pyro_reparam_ext.ops.ratios_at_zero import (
@@ -47,6 +48,7 @@ __all__ = [
     "log1p_ratio",
     "log_beta_density",
     "log_gamma_density",
+    "log_gamma_ratio",
     "log_minus_digamma",
     "log_normal_cdf",
     "log_of_ratio",
