@@ -14,6 +14,9 @@ from pyro_reparam_ext.distributions import (
 from pyro_reparam_ext.distributions import (
     composed_transports as _composed_transports,  # noqa: F401 (registers wrappers)
 )
+from pyro_reparam_ext.distributions import (
+    torch_divergences as _torch_divergences,  # noqa: F401 (registers divergences)
+)
 from pyro_reparam_ext.distributions.as_transport import (
     Transport,
     as_transport,
@@ -22,6 +25,7 @@ from pyro_reparam_ext.distributions.as_transport import (
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
 from pyro_reparam_ext.distributions.beta import Beta
 from pyro_reparam_ext.distributions.chi2 import Chi2
+from pyro_reparam_ext.distributions.dirichlet import Dirichlet
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
 from pyro_reparam_ext.distributions.fisher_snedecor import FisherSnedecor
 from pyro_reparam_ext.distributions.gamma import Gamma
@@ -53,6 +57,7 @@ __all__ = [
     "LKJ",
     "Beta",
     "Chi2",
+    "Dirichlet",
     "ExtendedInterval",
     "FisherSnedecor",
     "Gamma",
