@@ -7,6 +7,7 @@ import pyro.distributions as dist
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
+from tests.custom_cases import CUSTOM_DISTRIBUTIONS
 from tests.iw_models import IW_MODELS
 from tests.models import MODELS
 from tests.references import (
@@ -19,7 +20,13 @@ from tests.references import (
 )
 from tests.relaxed_models import RELAXED_MODELS
 
-__all__ = ["DISTRIBUTIONS", "IW_MODELS", "MODELS", "RELAXED_MODELS"]
+__all__ = [
+    "CUSTOM_DISTRIBUTIONS",
+    "DISTRIBUTIONS",
+    "IW_MODELS",
+    "MODELS",
+    "RELAXED_MODELS",
+]
 
 DISTRIBUTIONS = [
     DistributionCase(

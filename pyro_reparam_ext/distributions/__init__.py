@@ -11,6 +11,7 @@ from pyro_reparam_ext.distributions import (
 from pyro_reparam_ext.distributions import (
     composed_transports as _composed_transports,  # noqa: F401 (registers wrappers)
 )
+from pyro_reparam_ext.distributions import custom
 from pyro_reparam_ext.distributions.as_transport import (
     Transport,
     as_transport,
@@ -40,5 +41,6 @@ __all__ = [
     "TruncatedNormal",
     "VonMises",
     "as_transport",
+    "custom",
     "register_transport",
 ]

@@ -7,9 +7,10 @@ The ids read case-point-precision-law: ``-k "Kumaraswamy and round_trip"`` selec
 import pytest
 
 from pyro_reparam_ext.testing import Check, distribution_laws
-from tests.cases import DISTRIBUTIONS
+from tests.cases import CUSTOM_DISTRIBUTIONS, DISTRIBUTIONS
 
-CHECKS = [check for case in DISTRIBUTIONS for check in distribution_laws(case)]
+CASES = [*DISTRIBUTIONS, *CUSTOM_DISTRIBUTIONS]
+CHECKS = [check for case in CASES for check in distribution_laws(case)]
 
 
 @pytest.mark.parametrize(
