@@ -13,10 +13,17 @@ CASES = [*DISTRIBUTIONS, *CUSTOM_DISTRIBUTIONS]
 CHECKS = [check for case in CASES for check in distribution_laws(case)]
 
 
+def is_slow(check: Check) -> bool:
+    searches = any(
+        check.case is case for case in CUSTOM_DISTRIBUTIONS
+    )  # it searches for every value
+    return check.law.slow or (searches and check.point != next(iter(check.case.points)))
+
+
 @pytest.mark.parametrize(
     "check",
     [
-        pytest.param(c, id=c.id, marks=[pytest.mark.slow] if c.law.slow else [])
+        pytest.param(c, id=c.id, marks=[pytest.mark.slow] if is_slow(c) else [])
         for c in CHECKS
     ],
 )

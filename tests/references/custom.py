@@ -81,6 +81,6 @@ def _well(value, depth, tilt):
 
 def _area(depth, tilt, upper):
     reach = 2 + (mp.mp.dps * 3 / mp.mpf(depth)) ** 0.25 + abs(mp.mpf(tilt) / depth)
-    breaks = [-reach, *(mp.mpf(i) / 4 for i in range(-8, 9)), reach]
+    breaks = [-reach, *(mp.mpf(i) / 2 for i in range(-4, 5)), reach]
     points = [b for b in breaks if b < upper] + ([upper] if upper < reach else [])
     return mp.quad(lambda z: mp.exp(_well(z, depth, tilt)), points)

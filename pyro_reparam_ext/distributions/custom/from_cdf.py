@@ -131,7 +131,8 @@ class FromCdf(CustomDistribution, ImplicitDistribution):
 
         s = bisect(lambda s: excess(s) > 0, eps)
         # a level that the cdf jumps over, or never reaches, is not the cdf's
-        found = excess(s).abs() <= _TOLERANCE * (eps if self._in_logs else 1)
+        allowed = _TOLERANCE * (eps.clamp(min=1) if self._in_logs else 1)
+        found = excess(s).abs() <= allowed
         return torch.where(found, coordinate.value(s), math.nan)
 
 

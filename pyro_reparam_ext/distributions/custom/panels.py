@@ -26,7 +26,7 @@ NODES = 16
 _PIECES = 4
 # how far below the top log q still counts, round by round: first everything is seen
 _DEPTHS = (1e8, 1e6, 1e4, 1e3, 200.0, *(60.0,) * 6)
-_GRADED = 12  # extra edges on each side of a break, each four times nearer
+_GRADED = 14  # extra edges on each side of a break, each eight times nearer
 _NEGLIGIBLE = -30.0  # log q, relative to its top, at the ends of the line
 
 
@@ -200,7 +200,7 @@ def _with_breaks(edges: Tensor, breaks: Tensor) -> Tensor:
     """Edges at the breaks, and more towards them: there may be no derivative at all."""
     first, last = edges[..., :1], edges[..., -1:]
     powers = torch.arange(_GRADED, dtype=edges.dtype, device=edges.device)
-    offsets = (last - first).unsqueeze(-1) * 4.0 ** -(powers + 1)
+    offsets = (last - first).unsqueeze(-1) * 8.0 ** -(powers + 1)
     center = breaks.unsqueeze(-1)
     graded = torch.cat([center - offsets, center, center + offsets], -1).flatten(-2)
     graded = torch.minimum(torch.maximum(graded, first), last)

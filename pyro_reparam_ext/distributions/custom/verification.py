@@ -188,7 +188,8 @@ def _of_the_map(d: MappedNoise) -> Iterator[Agreement]:
 
 
 def _of_the_cdf(d: FromCdf) -> Iterator[Agreement]:
-    s = torch.linspace(-REACH, REACH, 2801, dtype=torch.float64)
+    # squares of the values stay finite
+    s = torch.linspace(-0.5 * REACH, 0.5 * REACH, 1401, dtype=torch.float64)
     s = torch.cat([s, torch.linspace(-10, 10, 2001, dtype=s.dtype)]).sort().values
     s = s.reshape((-1,) + (1,) * len(d.batch_shape)).expand((-1, *d.batch_shape))
     z = d._coordinate().value(s)
