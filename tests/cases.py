@@ -8,6 +8,7 @@ import pyro.distributions as dist
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
 from tests.custom_cases import CUSTOM_DISTRIBUTIONS
+from tests.inverse_gaussian_cases import INVERSE_GAUSSIAN_RELATIVES
 from tests.iw_models import IW_MODELS
 from tests.models import MODELS
 from tests.references import (
@@ -169,4 +170,5 @@ DISTRIBUTIONS = [
         },
         special=frozenset({"special"}),
     ),
+    *INVERSE_GAUSSIAN_RELATIVES,
 ]

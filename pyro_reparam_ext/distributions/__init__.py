@@ -24,6 +24,12 @@ from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
 from pyro_reparam_ext.distributions.kumaraswamy import Kumaraswamy
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
+from pyro_reparam_ext.distributions.normal_inverse_gaussian import (
+    NormalInverseGaussian,
+)
+from pyro_reparam_ext.distributions.reciprocal_inverse_gaussian import (
+    ReciprocalInverseGaussian,
+)
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
 from pyro_reparam_ext.distributions.von_mises import VonMises
@@ -35,6 +41,8 @@ __all__ = [
     "InverseGaussian",
     "Kumaraswamy",
     "MixtureSameFamily",
+    "NormalInverseGaussian",
+    "ReciprocalInverseGaussian",
     "ReparameterizedDistribution",
     "Transport",
     "TransportDistribution",
