@@ -94,7 +94,7 @@ def test_normal_inverse_gaussian_nearly_normal():
     torch.testing.assert_close(d.log_prob(z), expected, rtol=0, atol=1e-8)
 
 
-X = [1e-200, 1e-8, 1e-3, 0.3, 1.0, 7.0, 29.9, 30.1, 1e3, 1e8]
+X = [1e-100, 1e-8, 1e-3, 0.3, 1.0, 7.0, 29.9, 30.1, 1e3, 1e8]
 
 
 @pytest.mark.parametrize("x", X)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Normal inverse Gaussian, by its textbook density and adaptive quadrature."""
+"""Normal inverse Gaussian, by its textbook density and its mixture of normals."""
 
 import mpmath as mp
 
@@ -14,19 +14,20 @@ def log_prob(value, loc, scale, tailweight, skewness):
 
 
 def cdf(value, loc, scale, tailweight, skewness):
-    """Over arsinh of the standardized value, on the side away from the mode."""
+    """As the mixture of normal laws that it is; over the log of the variance."""
     scale, alpha, beta = mp.mpf(scale), mp.mpf(tailweight), mp.mpf(skewness)
-    center = mp.atanh(beta / alpha)
-    g = scale * mp.sqrt(alpha**2 - beta**2)
-    t = mp.asinh((mp.mpf(value) - loc) / scale)
+    x = mp.mpf(value) - loc
+    gamma = mp.sqrt(alpha**2 - beta**2)
 
-    def density(u):
-        bessel = mp.besselk(1, alpha * scale * mp.cosh(u))
-        return alpha * scale / mp.pi * bessel * mp.exp(g + beta * scale * mp.sinh(u))
+    def mass(s):
+        v = mp.exp(s)
+        below = mp.erfc((beta * v - x) / mp.sqrt(2 * v)) / 2
+        return below * mp.exp(-((scale - gamma * v) ** 2) / (2 * v) - s / 2)
 
-    depth = mp.mp.dps * 2.5
-    reach = mp.acosh(mp.cosh(t - center) + depth / g)
-    end = center - reach if t < center else center + reach
-    points = [t + (end - t) * k / 4 for k in range(5)]
-    beyond = mp.quad(density, points)  # negative towards the left
-    return -beyond if t < center else 1 - beyond
+    # where the exponent reaches the depth
+    middle = scale * gamma + mp.mp.dps * 2.5
+    spread = mp.sqrt(middle**2 - (scale * gamma) ** 2)
+    top = mp.log((middle + spread) / gamma**2)
+    bottom = mp.log(scale**2 / (middle + spread))
+    points = [bottom + (top - bottom) * k / 8 for k in range(9)]
+    return scale / mp.sqrt(2 * mp.pi) * mp.quad(mass, points)
