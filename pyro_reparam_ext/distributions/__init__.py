@@ -17,6 +17,7 @@ from pyro_reparam_ext.distributions import (
 from pyro_reparam_ext.distributions import (
     torch_divergences as _torch_divergences,  # noqa: F401 (registers divergences)
 )
+from pyro_reparam_ext.distributions import custom
 from pyro_reparam_ext.distributions.as_transport import (
     Transport,
     as_transport,
@@ -46,6 +47,12 @@ from pyro_reparam_ext.distributions.matrix_normal import MatrixNormal
 from pyro_reparam_ext.distributions.matrix_student_t import MatrixStudentT
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.student_t import StudentT
+from pyro_reparam_ext.distributions.normal_inverse_gaussian import (
+    NormalInverseGaussian,
+)
+from pyro_reparam_ext.distributions.reciprocal_inverse_gaussian import (
+    ReciprocalInverseGaussian,
+)
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated import Truncated
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
@@ -74,6 +81,8 @@ __all__ = [
     "MatrixNormal",
     "MatrixStudentT",
     "MixtureSameFamily",
+    "NormalInverseGaussian",
+    "ReciprocalInverseGaussian",
     "ReparameterizedDistribution",
     "StudentT",
     "Transport",
@@ -85,5 +94,6 @@ __all__ = [
     "WishartCholesky",
     "as_transport",
     "register_log_tails",
+    "custom",
     "register_transport",
 ]

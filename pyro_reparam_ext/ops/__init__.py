@@ -4,6 +4,7 @@
 from pyro_reparam_ext.ops.bessel import one_minus_bessel_ratio
 from pyro_reparam_ext.ops.beta_path import beta_path
 from pyro_reparam_ext.ops.betainc import beta_cdf_of_logit, betainc
+from pyro_reparam_ext.ops.bessel_k import log_bessel_k1e, one_minus_bessel_k_ratio
 from pyro_reparam_ext.ops.clamp_value import clamp_to_interior, clamp_value
 from pyro_reparam_ext.ops.gamma_path import gamma_path
 from pyro_reparam_ext.ops.gammainc import gamma_cdf_of_log, gammainc, gammaincc
@@ -51,12 +52,14 @@ __all__ = [
     "log_gamma_density",
     "log_gamma_ratio",
     "log_minus_digamma",
+    "log_bessel_k1e",
     "log_normal_cdf",
     "log_normal_quantile",
     "log_of_ratio",
     "logsumexp_of_others",
     "mills_ratio",
     "mills_ratio_complement",
+    "one_minus_bessel_k_ratio",
     "one_minus_bessel_ratio",
     "stirling_remainder",
     "truncated_normal_offset",

@@ -21,7 +21,6 @@ from pyro_reparam_ext.testing.law import (
     seeded,
 )
 
-DRAWS = 100_000
 SIGMAS = 5.0
 
 Parameters = Mapping[str, Tensor]
@@ -55,7 +54,7 @@ def pathwise(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
 
 def expectation(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     r""":math:`E[f'(z)\,\partial z/\partial\theta] = \partial_\theta E f`, within 5σ."""
-    leaves = case.leaves(point, dtype, (DRAWS,))
+    leaves = case.leaves(point, dtype, (case.draws,))
     z = case.make(**leaves).rsample()
     by_draw = torch.autograd.grad(z.sum(), list(leaves.values()))
     z = z.detach().double()
@@ -69,7 +68,7 @@ def expectation(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
         slope = torch.func.vmap(torch.func.grad(f))(z.reshape(-1)).reshape(z.shape)
         for name, g, e in zip(leaves, by_draw, expected, strict=True):
             terms = _align(slope, g) * g.double()
-            error = terms.std(0) / DRAWS**0.5
+            error = terms.std(0) / case.draws**0.5
             rounding = 1e2 * torch.finfo(dtype).eps * terms.abs().mean(0)
             e = e.where(exact[name].isfinite(), 0.0)
             close(
