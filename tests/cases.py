@@ -7,8 +7,8 @@ import pyro.distributions as dist
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
-from tests.gamma_cases import GAMMA_CASES
 from tests.custom_cases import CUSTOM_DISTRIBUTIONS
+from tests.gamma_cases import GAMMA_CASES
 from tests.inverse_gaussian_cases import INVERSE_GAUSSIAN_RELATIVES
 from tests.iw_models import IW_MODELS
 from tests.matrix_cases import MATRIX_DISTRIBUTIONS

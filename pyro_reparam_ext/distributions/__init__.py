@@ -14,10 +14,10 @@ from pyro_reparam_ext.distributions import (
 from pyro_reparam_ext.distributions import (
     composed_transports as _composed_transports,  # noqa: F401 (registers wrappers)
 )
+from pyro_reparam_ext.distributions import custom
 from pyro_reparam_ext.distributions import (
     torch_divergences as _torch_divergences,  # noqa: F401 (registers divergences)
 )
-from pyro_reparam_ext.distributions import custom
 from pyro_reparam_ext.distributions.as_transport import (
     Transport,
     as_transport,
@@ -46,13 +46,13 @@ from pyro_reparam_ext.distributions.log_tails import LogTails, register_log_tail
 from pyro_reparam_ext.distributions.matrix_normal import MatrixNormal
 from pyro_reparam_ext.distributions.matrix_student_t import MatrixStudentT
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
-from pyro_reparam_ext.distributions.student_t import StudentT
 from pyro_reparam_ext.distributions.normal_inverse_gaussian import (
     NormalInverseGaussian,
 )
 from pyro_reparam_ext.distributions.reciprocal_inverse_gaussian import (
     ReciprocalInverseGaussian,
 )
+from pyro_reparam_ext.distributions.student_t import StudentT
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated import Truncated
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
@@ -93,7 +93,7 @@ __all__ = [
     "Wishart",
     "WishartCholesky",
     "as_transport",
-    "register_log_tails",
     "custom",
+    "register_log_tails",
     "register_transport",
 ]

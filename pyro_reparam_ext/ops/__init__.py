@@ -2,9 +2,9 @@
 """Special functions and stable primitives, each with its gradient."""
 
 from pyro_reparam_ext.ops.bessel import one_minus_bessel_ratio
+from pyro_reparam_ext.ops.bessel_k import log_bessel_k1e, one_minus_bessel_k_ratio
 from pyro_reparam_ext.ops.beta_path import beta_path
 from pyro_reparam_ext.ops.betainc import beta_cdf_of_logit, betainc
-from pyro_reparam_ext.ops.bessel_k import log_bessel_k1e, one_minus_bessel_k_ratio
 from pyro_reparam_ext.ops.clamp_value import clamp_to_interior, clamp_value
 from pyro_reparam_ext.ops.gamma_path import gamma_path
 from pyro_reparam_ext.ops.gammainc import gamma_cdf_of_log, gammainc, gammaincc
@@ -48,11 +48,11 @@ __all__ = [
     "in_chunks",
     "log1mexp",
     "log1p_ratio",
+    "log_bessel_k1e",
     "log_beta_density",
     "log_gamma_density",
     "log_gamma_ratio",
     "log_minus_digamma",
-    "log_bessel_k1e",
     "log_normal_cdf",
     "log_normal_quantile",
     "log_of_ratio",
