@@ -7,6 +7,7 @@ import pyro.distributions as dist
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
+from tests.directional_cases import DIRECTIONAL_DISTRIBUTIONS
 from tests.gamma_cases import GAMMA_CASES
 from tests.iw_models import IW_MODELS
 from tests.matrix_cases import MATRIX_DISTRIBUTIONS
@@ -165,6 +166,7 @@ DISTRIBUTIONS = [
         },
         special=frozenset({"special"}),
     ),
+    *DIRECTIONAL_DISTRIBUTIONS,
     *MATRIX_DISTRIBUTIONS,
     *GAMMA_CASES,
     *TRUNCATED,

@@ -37,10 +37,14 @@ from pyro_reparam_ext.distributions.lkj_cholesky import LKJCholesky
 from pyro_reparam_ext.distributions.log_gamma import LogGamma
 from pyro_reparam_ext.distributions.log_tails import LogTails, register_log_tails
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
+from pyro_reparam_ext.distributions.rotationally_symmetric import (
+    RotationallySymmetric,
+)
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated import Truncated
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
 from pyro_reparam_ext.distributions.von_mises import VonMises
+from pyro_reparam_ext.distributions.von_mises_fisher import VonMisesFisher
 from pyro_reparam_ext.distributions.wishart import Wishart
 from pyro_reparam_ext.distributions.wishart_cholesky import WishartCholesky
 
@@ -61,11 +65,13 @@ __all__ = [
     "LogTails",
     "MixtureSameFamily",
     "ReparameterizedDistribution",
+    "RotationallySymmetric",
     "Transport",
     "TransportDistribution",
     "Truncated",
     "TruncatedNormal",
     "VonMises",
+    "VonMisesFisher",
     "Wishart",
     "WishartCholesky",
     "as_transport",

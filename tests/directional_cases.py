@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Registry entries of distributions of directions."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from pyro_reparam_ext import distributions as D
+from pyro_reparam_ext.testing.cases import DistributionCase
+
+__all__ = ["DIRECTIONAL_DISTRIBUTIONS"]
+
+
+def around(cls: Callable[..., Any]) -> Callable[..., Any]:
+    """Made with a direction of length 1, wherever a law moves it."""
+
+    def make(loc: Tensor, concentration: Tensor) -> Any:
+        return cls(loc / loc.norm(dim=-1, keepdim=True), concentration)
+
+    return make
+
+
+POLE = [1.0, 0.0, 0.0]
+ANTIPODE = [-1.0, 0.0, 0.0]
+LAST = [0.0, 0.0, 1.0]
+GENERIC = [0.6, -0.64, 0.48]
+FIVE = [0.1, -0.5, 0.7, 0.1, 0.49]
+
+# stereographic coordinates have heavy tails, unless the mass is away from their pole
+INTEGRANDS = {
+    **dict.fromkeys(("scalar", "vector", "batch", "circle", "five"), ("z",)),
+    "extreme": ("z",),
+    "narrow": ("z", "z^2"),
+    "special": ("z",),
+}
+
+DIRECTIONAL_DISTRIBUTIONS = [
+    DistributionCase(
+        name="VonMisesFisher",
+        make=around(D.VonMisesFisher),
+        event_dims={"loc": 1},
+        integrands=INTEGRANDS,
+        points={
+            "scalar": {"loc": GENERIC, "concentration": 2.0},
+            "vector": {"loc": [GENERIC, LAST], "concentration": [0.7, 12.0]},
+            "batch": {"loc": [POLE, ANTIPODE], "concentration": [[1.0], [5.0]]},
+            "circle": {"loc": [0.6, -0.8], "concentration": 1.5},
+            "five": {"loc": FIVE, "concentration": 4.0},
+            "extreme": {"loc": [GENERIC, ANTIPODE], "concentration": [1e-3, 1e4]},
+            "narrow": {"loc": [GENERIC, ANTIPODE], "concentration": 40.0},
+            # where a rotation from an axis would be singular
+            "special": {"loc": [POLE, ANTIPODE, LAST], "concentration": 3.0},
+        },
+        special=frozenset({"special"}),
+    ),
+]

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Laws on the sphere, by Bessel functions, Beta functions and adaptive quadrature."""
+
+import mpmath as mp
+
+
+def cosine(value, loc):
+    """Of the angle between two directions, of any lengths."""
+    dot = mp.fsum(mp.mpf(x) * mp.mpf(y) for x, y in zip(value, loc, strict=True))
+    return dot / (_norm(value) * _norm(loc))
+
+
+def angle(value, loc):
+    """Between two directions, of any lengths."""
+    away = [x / _norm(value) - y / _norm(loc) for x, y in zip(value, loc, strict=True)]
+    return 2 * mp.asin(_norm(away) / 2)
+
+
+def unit(vector):
+    """The direction of a vector."""
+    return [mp.mpf(x) / _norm(vector) for x in vector]
+
+
+def _norm(vector):
+    return mp.sqrt(mp.fsum(mp.mpf(x) ** 2 for x in vector))
+
+
+class VonMisesFisher:
+    """By Bessel functions."""
+
+    @staticmethod
+    def log_prob(value, loc, concentration):
+        kappa, half = mp.mpf(concentration), mp.mpf(len(loc)) / 2
+        normalizer = (2 * mp.pi) ** half * mp.besseli(half - 1, kappa)
+        return (
+            kappa * cosine(value, loc) + (half - 1) * mp.log(kappa) - mp.log(normalizer)
+        )
+
+    @staticmethod
+    def resultant(dim, concentration):
+        half = mp.mpf(dim) / 2
+        return mp.besseli(half, concentration) / mp.besseli(half - 1, concentration)
+
+    @staticmethod
+    def across(dim, concentration):
+        """E sin^2 / (d - 1)."""
+        return VonMisesFisher.resultant(dim, concentration) / concentration
+
+    @staticmethod
+    def slope(theta, dim, concentration):
+        """The derivative of log tan(theta / 2) at a fixed quantile."""
+        kappa = mp.mpf(concentration)
+        mean = VonMisesFisher.resultant(dim, kappa)
+
+        def term(t):
+            ratio = (mp.sin(t) / mp.sin(theta)) ** (dim - 2)
+            return (
+                (mp.cos(t) - mean) * ratio * mp.exp(kappa * (mp.cos(t) - mp.cos(theta)))
+            )
+
+        unit = 1 / mp.sqrt(max(kappa, dim))
+        if mp.cos(theta) > mean:
+            breaks = [theta - k * unit for k in (1, 2, 4, 8, 16, 32)]
+            points = [theta, *(b for b in breaks if b > 0), 0]
+        else:
+            breaks = [theta + k * unit for k in (1, 2, 4, 8, 16, 32)]
+            points = [theta, *(b for b in breaks if b < mp.pi), mp.pi]
+        return mp.quad(term, points) / mp.sin(theta)
