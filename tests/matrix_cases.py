@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
-from tests.references import lkj, wishart
+from tests.references import lkj, matrix_variate, wishart
 
 __all__ = ["MATRIX_DISTRIBUTIONS", "OTHER_SIZES"]
 
@@ -116,13 +116,83 @@ MATRIX_DISTRIBUTIONS = [
             "extreme": ("z", "z^2"),
         },
     ),
+    DistributionCase(
+        name="MatrixNormal",
+        make=lambda loc, scale_tril_row, scale_tril_column: D.MatrixNormal(
+            loc, scale_tril_row.tril(), scale_tril_column.tril()
+        ),
+        reference=matrix_variate,
+        event_dims={"loc": 2, "scale_tril_row": 2, "scale_tril_column": 2},
+        points={
+            "scalar": {
+                "loc": [[0.5, -1.0], [2.0, 0.0], [0.3, 0.1]],
+                "scale_tril_row": FACTOR_3,
+                "scale_tril_column": FACTOR,
+            },
+            "vector": {
+                "loc": [[[1.0, 2.0, 3.0]], [[0.0, 0.0, 0.0]]],
+                "scale_tril_row": [[0.5]],
+                "scale_tril_column": FACTOR_3,
+            },
+            "batch": {
+                "loc": [[0.5], [-1.0]],
+                "scale_tril_row": [[FACTOR], [LONG]],
+                "scale_tril_column": [[[1.0]], [[0.3]], [[2.0]]],
+            },
+            "extreme": {
+                "loc": [[0.0, 1.0], [0.0, -1e3]],
+                "scale_tril_row": LONG,
+                "scale_tril_column": [[1e-3, 0.0], [50.0, 1.0]],
+            },
+        },
+    ),
+    DistributionCase(
+        name="MatrixStudentT",
+        make=lambda df, loc, scale_row, scale_column: D.MatrixStudentT(
+            df, loc, scale_row.tril(), scale_column.tril()
+        ),
+        reference=matrix_variate,
+        event_dims={"loc": 2, "scale_row": 2, "scale_column": 2},
+        points={
+            "scalar": {
+                "df": 7.0,
+                "loc": [[0.5, -1.0], [2.0, 0.0], [0.3, 0.1]],
+                "scale_row": FACTOR_3,
+                "scale_column": FACTOR,
+            },
+            "vector": {
+                "df": [1.5, 6.0],
+                "loc": [[1.0, 2.0, 3.0]],
+                "scale_row": [[0.5]],
+                "scale_column": FACTOR_3,
+            },
+            "batch": {
+                "df": 8.0,
+                "loc": [[0.5], [-1.0]],
+                "scale_row": [[FACTOR], [LONG]],
+                "scale_column": [[[1.0]], [[0.3]], [[2.0]]],
+            },
+            "extreme": {
+                "df": [0.3, 1e4],
+                "loc": [[0.0, 1.0], [0.0, -1e3]],
+                "scale_row": LONG,
+                "scale_column": [[1e-3, 0.0], [0.5, 1.0]],
+            },
+        },
+        integrands={
+            "scalar": ("z", "z^2"),
+            "vector": (),
+            "batch": ("z", "z^2"),
+            "extreme": (),
+        },
+    ),
 ]
 
 OTHER_SIZES = [
     DistributionCase(
         name="LKJCholesky-2",
         make=partial(lkj_cholesky, dim=2),
-        points={"scalar": {"concentration": 0.8}, "small": {"concentration": 0.3}},
+        points={"scalar": {"concentration": 0.8}, "small": {"concentration": 0.05}},
     ),
     DistributionCase(
         name="LKJCholesky-6",

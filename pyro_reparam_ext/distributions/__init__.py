@@ -20,8 +20,10 @@ from pyro_reparam_ext.distributions.as_transport import (
     register_transport,
 )
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
+from pyro_reparam_ext.distributions.beta import Beta
 from pyro_reparam_ext.distributions.chi2 import Chi2
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
+from pyro_reparam_ext.distributions.fisher_snedecor import FisherSnedecor
 from pyro_reparam_ext.distributions.gamma import Gamma
 from pyro_reparam_ext.distributions.generalized_pareto import GeneralizedPareto
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
@@ -36,10 +38,13 @@ from pyro_reparam_ext.distributions.lkj import LKJ
 from pyro_reparam_ext.distributions.lkj_cholesky import LKJCholesky
 from pyro_reparam_ext.distributions.log_gamma import LogGamma
 from pyro_reparam_ext.distributions.log_tails import LogTails, register_log_tails
+from pyro_reparam_ext.distributions.matrix_normal import MatrixNormal
+from pyro_reparam_ext.distributions.matrix_student_t import MatrixStudentT
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.rotationally_symmetric import (
     RotationallySymmetric,
 )
+from pyro_reparam_ext.distributions.student_t import StudentT
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated import Truncated
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
@@ -50,8 +55,10 @@ from pyro_reparam_ext.distributions.wishart_cholesky import WishartCholesky
 
 __all__ = [
     "LKJ",
+    "Beta",
     "Chi2",
     "ExtendedInterval",
+    "FisherSnedecor",
     "Gamma",
     "GeneralizedPareto",
     "ImplicitDistribution",
@@ -63,9 +70,12 @@ __all__ = [
     "LKJCholesky",
     "LogGamma",
     "LogTails",
+    "MatrixNormal",
+    "MatrixStudentT",
     "MixtureSameFamily",
     "ReparameterizedDistribution",
     "RotationallySymmetric",
+    "StudentT",
     "Transport",
     "TransportDistribution",
     "Truncated",

@@ -41,7 +41,7 @@ class InverseGamma(ImplicitDistribution):
     Gradient: exact pathwise in both parameters,
     :math:`\partial z/\partial\beta = z/\beta` and
     :math:`\partial\log z/\partial\alpha` by
-    :func:`~pyro_reparam_ext.ops.gamma_path`: relative error below 1e-10 for
+    :func:`~pyro_reparam_ext.ops.gamma_path`: relative error below 4e-9 for
     :math:`\alpha \in [10^{-4}, 10^6]`. Second derivatives are exact.
 
     Numerics: in float64, returned in the dtype of the parameters. For a concentration
@@ -88,7 +88,7 @@ class InverseGamma(ImplicitDistribution):
     def sample_gradient(self, value: Tensor) -> dict[str, Tensor]:
         r"""That of a Gamma variate, downwards; :math:`z/\beta`."""
         w = self.rate.double().log() - value.double().log()
-        by_log = gamma_path(self.concentration.double(), w)
+        by_log = gamma_path(self.concentration, w)
         gradient = {"concentration": -by_log, "rate": 1 / self.rate.double()}
         # of a draw at the end of the range, no more than the range
         largest = torch.finfo(value.dtype).max

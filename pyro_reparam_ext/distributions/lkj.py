@@ -93,7 +93,7 @@ class LKJ(ReparameterizedDistribution):
         direction, logit = draw_rows(
             self.concentration, self.dim, torch.Size(sample_shape)
         )
-        smallest = 8 * self.dim * torch.finfo(logit.dtype).eps
+        smallest = 8 * self.dim * torch.finfo(direction.dtype).eps
         logit = clamp_value(logit, -math.inf, -math.log(smallest))
         return _squared(onion(direction, logit))
 

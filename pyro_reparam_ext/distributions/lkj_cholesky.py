@@ -10,8 +10,11 @@ from torch.distributions import constraints
 from torch.distributions.kl import register_kl
 
 from pyro_reparam_ext.distributions.base import Parameter, ReparameterizedDistribution
+from pyro_reparam_ext.distributions.logit_beta_draw import (
+    attach_beta_path,
+    logit_beta_draw,
+)
 from pyro_reparam_ext.distributions.matrix_supports import correlation_factors
-from pyro_reparam_ext.distributions.provisional import attach_beta_logit, beta_logit
 from pyro_reparam_ext.ops import clamp_value, log_gamma_ratio
 
 
@@ -176,15 +179,19 @@ def log_normalizer(concentration: Tensor, dim: int) -> Tensor:
 def draw_rows(
     concentration: Tensor, dim: int, sample_shape: torch.Size
 ) -> tuple[Tensor, Tensor]:
-    """Directions of the rows before the diagonal, and log odds of squared lengths."""
+    """Directions of the rows before the diagonal, and log odds of squared lengths.
+
+    The log odds are in float64.
+    """
     a, b = beta_parameters(concentration, dim)
-    logit = beta_logit(a, b, sample_shape)
-    normal = torch.randn(
-        (*logit.shape, dim - 1), dtype=logit.dtype, device=logit.device
-    )
+    shape = sample_shape + a.shape
+    with torch.no_grad():
+        logit = logit_beta_draw(a, b, shape)
+    normal = torch.randn((*shape, dim - 1), dtype=a.dtype, device=a.device)
     # a row of one number may be exactly 0
-    normal = torch.where(normal == 0, torch.finfo(normal.dtype).eps, normal).tril()
-    return normal / normal.norm(dim=-1, keepdim=True), logit
+    normal = torch.where(normal == 0, torch.finfo(a.dtype).eps, normal).tril()
+    direction = normal / normal.norm(dim=-1, keepdim=True)
+    return direction, attach_beta_path(logit, a, b)
 
 
 def attach_rows(
@@ -192,18 +199,20 @@ def attach_rows(
 ) -> tuple[Tensor, Tensor]:
     """As :func:`draw_rows`, of a factor that was drawn before."""
     before = factor[..., 1:, :-1].tril()
-    end = factor.diagonal(dim1=-2, dim2=-1)[..., 1:]
-    length = before.norm(dim=-1, keepdim=True)
-    logit = 2 * (length.squeeze(-1).log() - end.log())
-    a, b = beta_parameters(concentration, dim)
-    return before / length, attach_beta_logit(logit, a, b)
+    end = factor.diagonal(dim1=-2, dim2=-1)[..., 1:].double()
+    length = before.double().norm(dim=-1)
+    direction = (before / length.unsqueeze(-1)).to(factor.dtype)
+    logit = 2 * (length.log() - end.log())
+    return direction, attach_beta_path(logit, *beta_parameters(concentration, dim))
 
 
 def onion(direction: Tensor, logit: Tensor) -> Tensor:
     """The factor of these directions and log odds of squared lengths."""
     log_sigmoid = torch.nn.functional.logsigmoid
-    before = direction * (0.5 * log_sigmoid(logit)).exp().unsqueeze(-1)
-    end = (0.5 * log_sigmoid(-logit)).exp()
+    length, end = (
+        (0.5 * log_sigmoid(odds)).exp().to(direction.dtype) for odds in (logit, -logit)
+    )
+    before = direction * length.unsqueeze(-1)
     end = clamp_value(end, torch.finfo(end.dtype).tiny, 1.0)
     first = torch.zeros_like(end[..., :1])
     diagonal = torch.cat([first + 1, end], -1)

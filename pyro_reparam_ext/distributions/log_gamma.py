@@ -13,9 +13,8 @@ from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.log_gamma_draw import log_gamma_draw
 from pyro_reparam_ext.ops import (
+    gamma_cdf_of_log,
     gamma_path,
-    gammainc,
-    gammaincc,
     log_gamma_density,
     log_minus_digamma,
     log_of_ratio,
@@ -44,7 +43,7 @@ class LogGamma(ImplicitDistribution):
 
     Gradient: exact pathwise in both parameters,
     :math:`\partial z/\partial\beta = -1/\beta` and :math:`\partial z/\partial\alpha`
-    by :func:`~pyro_reparam_ext.ops.gamma_path`: relative error below 1e-10 for
+    by :func:`~pyro_reparam_ext.ops.gamma_path`: relative error below 4e-9 for
     :math:`\alpha \in [10^{-4}, 10^6]`. Second derivatives are exact.
 
     Numerics: in float64, returned in the dtype of the parameters; ``sf`` is the upper
@@ -91,7 +90,7 @@ class LogGamma(ImplicitDistribution):
 
     def sample_gradient(self, value: Tensor) -> dict[str, Tensor]:
         r"""The score over one tail, over the density; :math:`-1/\beta`."""
-        path = gamma_path(self.concentration.double(), self._standard(value))
+        path = gamma_path(self.concentration, self._standard(value))
         return {"concentration": path.to(value.dtype), "rate": -1 / self.rate}
 
     def log_density(self, value: Tensor) -> Tensor:
@@ -102,15 +101,15 @@ class LogGamma(ImplicitDistribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         r""":math:`P(\alpha, \beta e^z)`."""
-        x, log_power, tiny = self._lower_tail(value)
-        near = gammainc(self.concentration.double(), x)
-        return torch.where(tiny, log_power.exp(), near).to(self.rate.dtype)
+        alpha = self.concentration.double()
+        lower, _ = gamma_cdf_of_log(alpha, self._standard(value))
+        return lower.to(self.rate.dtype)
 
     def sf(self, value: Tensor) -> Tensor:
         r""":math:`1 - P(\alpha, \beta e^z)`, the upper tail to its own digits."""
-        x, log_power, tiny = self._lower_tail(value)
-        near = gammaincc(self.concentration.double(), x)
-        return torch.where(tiny, -torch.expm1(log_power), near).to(self.rate.dtype)
+        alpha = self.concentration.double()
+        _, upper = gamma_cdf_of_log(alpha, self._standard(value))
+        return upper.to(self.rate.dtype)
 
     def entropy(self) -> Tensor:
         r""":math:`\log\Gamma(\alpha) - \alpha\psi(\alpha) + \alpha`."""
@@ -131,13 +130,6 @@ class LogGamma(ImplicitDistribution):
     def mode(self) -> Tensor:
         r""":math:`\log(\alpha/\beta)`."""
         return self.concentration.log() - self.rate.log()
-
-    def _lower_tail(self, value: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The Gamma variate; below 4e-18 the cdf is a power of it, kept in logs."""
-        alpha, w = self.concentration.double(), self._standard(value)
-        tiny = w < -40
-        log_power = alpha * torch.where(tiny, w, -40.0) - torch.lgamma(alpha + 1)
-        return torch.where(tiny, -40.0, w).exp(), log_power, tiny
 
     def _standard(self, value: Tensor) -> Tensor:
         return value.double() + self.rate.double().log()

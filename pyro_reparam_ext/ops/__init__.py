@@ -2,13 +2,20 @@
 """Special functions and stable primitives, each with its gradient."""
 
 from pyro_reparam_ext.ops.bessel import one_minus_bessel_ratio
+from pyro_reparam_ext.ops.beta_path import beta_path
+from pyro_reparam_ext.ops.betainc import beta_cdf_of_logit, betainc
 from pyro_reparam_ext.ops.clamp_value import clamp_to_interior, clamp_value
 from pyro_reparam_ext.ops.gamma_path import gamma_path
-from pyro_reparam_ext.ops.gammainc import gammainc, gammaincc
+from pyro_reparam_ext.ops.gammainc import gamma_cdf_of_log, gammainc, gammaincc
 from pyro_reparam_ext.ops.gauss_legendre import gauss_legendre
 from pyro_reparam_ext.ops.in_chunks import in_chunks
 from pyro_reparam_ext.ops.leave_one_out import logsumexp_of_others
 from pyro_reparam_ext.ops.log1mexp import log1mexp
+from pyro_reparam_ext.ops.log_beta_density import (
+    beta_cross_entropy,
+    beta_mean_logs,
+    log_beta_density,
+)
 from pyro_reparam_ext.ops.log_gamma_density import log_gamma_density, log_of_ratio
 from pyro_reparam_ext.ops.log_gamma_ratio import log_gamma_ratio
 from pyro_reparam_ext.ops.log_normal_cdf import log_normal_cdf
@@ -23,10 +30,16 @@ from pyro_reparam_ext.ops.stirling import log_minus_digamma, stirling_remainder
 from pyro_reparam_ext.ops.truncated_normal_quantile import truncated_normal_offset
 
 __all__ = [
+    "beta_cdf_of_logit",
+    "beta_cross_entropy",
+    "beta_mean_logs",
+    "beta_path",
+    "betainc",
     "clamp_to_interior",
     "clamp_value",
     "expm1_ratio",
     "expm1_remainder",
+    "gamma_cdf_of_log",
     "gamma_path",
     "gammainc",
     "gammaincc",
@@ -34,6 +47,7 @@ __all__ = [
     "in_chunks",
     "log1mexp",
     "log1p_ratio",
+    "log_beta_density",
     "log_gamma_density",
     "log_gamma_ratio",
     "log_minus_digamma",

