@@ -35,23 +35,33 @@ INTEGRANDS = {
     "special": ("z",),
 }
 
+POINTS = {
+    "scalar": {"loc": GENERIC, "concentration": 2.0},
+    "vector": {"loc": [GENERIC, LAST], "concentration": [0.7, 12.0]},
+    "batch": {"loc": [POLE, ANTIPODE], "concentration": [[1.0], [5.0]]},
+    "circle": {"loc": [0.6, -0.8], "concentration": 1.5},
+    "five": {"loc": FIVE, "concentration": 4.0},
+    "extreme": {"loc": [GENERIC, ANTIPODE], "concentration": [1e-3, 1e4]},
+    "narrow": {"loc": [GENERIC, ANTIPODE], "concentration": 40.0},
+    # where a rotation from an axis would be singular
+    "special": {"loc": [POLE, ANTIPODE, LAST], "concentration": 3.0},
+}
+
 DIRECTIONAL_DISTRIBUTIONS = [
     DistributionCase(
         name="VonMisesFisher",
         make=around(D.VonMisesFisher),
         event_dims={"loc": 1},
         integrands=INTEGRANDS,
-        points={
-            "scalar": {"loc": GENERIC, "concentration": 2.0},
-            "vector": {"loc": [GENERIC, LAST], "concentration": [0.7, 12.0]},
-            "batch": {"loc": [POLE, ANTIPODE], "concentration": [[1.0], [5.0]]},
-            "circle": {"loc": [0.6, -0.8], "concentration": 1.5},
-            "five": {"loc": FIVE, "concentration": 4.0},
-            "extreme": {"loc": [GENERIC, ANTIPODE], "concentration": [1e-3, 1e4]},
-            "narrow": {"loc": [GENERIC, ANTIPODE], "concentration": 40.0},
-            # where a rotation from an axis would be singular
-            "special": {"loc": [POLE, ANTIPODE, LAST], "concentration": 3.0},
-        },
+        points=POINTS,
+        special=frozenset({"special"}),
+    ),
+    DistributionCase(
+        name="PowerSpherical",
+        make=around(D.PowerSpherical),
+        event_dims={"loc": 1},
+        integrands=INTEGRANDS,
+        points=POINTS,
         special=frozenset({"special"}),
     ),
 ]

@@ -41,6 +41,7 @@ from pyro_reparam_ext.distributions.log_tails import LogTails, register_log_tail
 from pyro_reparam_ext.distributions.matrix_normal import MatrixNormal
 from pyro_reparam_ext.distributions.matrix_student_t import MatrixStudentT
 from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
+from pyro_reparam_ext.distributions.power_spherical import PowerSpherical
 from pyro_reparam_ext.distributions.rotationally_symmetric import (
     RotationallySymmetric,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "MatrixNormal",
     "MatrixStudentT",
     "MixtureSameFamily",
+    "PowerSpherical",
     "ReparameterizedDistribution",
     "RotationallySymmetric",
     "StudentT",

@@ -38,7 +38,7 @@ class RotationallySymmetric(ReparameterizedDistribution):
     * ``draw_spread(concentration, shape)``: :math:`1 - \cos\theta`.
     * ``path_slope(angle, concentration, *constants)``:
       :math:`\partial\log\tan\frac\theta2/\partial\kappa` at a fixed quantile.
-    * ``log_density_at(spread, concentration)``.
+    * ``log_density_at(spread, rest, concentration)``.
 
     What the slope needs besides, and depends on :math:`\kappa` alone, is computed once
     a batch element by ``constants``.
@@ -74,8 +74,10 @@ class RotationallySymmetric(ReparameterizedDistribution):
         r""":math:`\partial\log\tan\frac\theta2/\partial\kappa`, elementwise."""
 
     @abstractmethod
-    def log_density_at(self, spread: Tensor, concentration: Tensor) -> Tensor:
-        r""":math:`\log p` where :math:`1 - \cos\theta` is ``spread``."""
+    def log_density_at(
+        self, spread: Tensor, rest: Tensor, concentration: Tensor
+    ) -> Tensor:
+        r""":math:`\log p`, from :math:`1 - \cos\theta` and :math:`1 + \cos\theta`."""
 
     def constants(self, concentration: Tensor) -> tuple[Tensor, ...]:
         r"""Functions of :math:`\kappa` that ``path_slope`` needs."""
@@ -124,7 +126,7 @@ class RotationallySymmetric(ReparameterizedDistribution):
         angle = torch.atan2(sine, cosine).squeeze(-1)
         # cos(angle) z - loc, which cancels where the angle is small
         outwards = cosine * away - sine.square() * loc
-        slope = self.path_slope(angle.clamp(min=1e-100), concentration, *constants)
+        slope = self.path_slope(angle.clamp(min=1e-16), concentration, *constants)
         return (
             cosine * by_z - (loc * by_z).sum(-1, keepdim=True) * z,
             slope * (outwards * by_z).sum(-1),
@@ -134,8 +136,9 @@ class RotationallySymmetric(ReparameterizedDistribution):
 
     def log_density(self, value: Tensor) -> Tensor:
         r""":math:`\log p`, of the direction of ``value``."""
-        spread = half_square_distance(unit(value.double()), self.direction)
-        log_density = self.log_density_at(spread, self.concentration.double())
+        z, loc = unit(value.double()), self.direction
+        spread, rest = half_square_distance(z, loc), half_square_distance(z, -loc)
+        log_density = self.log_density_at(spread, rest, self.concentration.double())
         return log_density.to(self.loc.dtype)
 
     def moments_of_spread(self) -> tuple[Tensor, Tensor]:

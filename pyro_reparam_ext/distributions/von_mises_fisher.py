@@ -98,7 +98,9 @@ class VonMisesFisher(RotationallySymmetric):
         r""":math:`1 - A(\kappa)`."""
         return (polar_integral(concentration, self.event_shape[0]).spread,)
 
-    def log_density_at(self, spread: Tensor, concentration: Tensor) -> Tensor:
+    def log_density_at(
+        self, spread: Tensor, rest: Tensor, concentration: Tensor
+    ) -> Tensor:
         r""":math:`-\kappa(1 - \cos\theta)`, less the normalizer."""
         integral = polar_integral(concentration, self.event_shape[0])
         return -concentration * spread - integral.log_normalizer

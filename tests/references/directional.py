@@ -66,3 +66,48 @@ class VonMisesFisher:
             breaks = [theta + k * unit for k in (1, 2, 4, 8, 16, 32)]
             points = [theta, *(b for b in breaks if b < mp.pi), mp.pi]
         return mp.quad(term, points) / mp.sin(theta)
+
+
+class PowerSpherical:
+    """By Beta functions."""
+
+    @staticmethod
+    def log_prob(value, loc, concentration):
+        kappa, half = mp.mpf(concentration), (mp.mpf(len(loc)) - 1) / 2
+        area = 2 * mp.pi**half / mp.gamma(half)
+        density = 2 ** (2 * half - 1) * mp.beta(half + kappa, half)
+        half_angle = angle(value, loc) / 2
+        return 2 * kappa * mp.log(mp.cos(half_angle)) - mp.log(area * density)
+
+    @staticmethod
+    def resultant(dim, concentration):
+        return concentration / (dim - 1 + concentration)
+
+    @staticmethod
+    def across(dim, concentration):
+        """E sin^2 / (d - 1)."""
+        half = (mp.mpf(dim) - 1) / 2
+        square = mp.beta(half + concentration + 1, half + 1)
+        return 4 * square / mp.beta(half + concentration, half) / (dim - 1)
+
+    @staticmethod
+    def slope(theta, dim, concentration):
+        """The derivative of log tan(theta / 2) at a fixed quantile."""
+        half = (mp.mpf(dim) - 1) / 2
+        kappa = mp.mpf(concentration)
+        mean = mp.digamma(half + kappa) - mp.digamma(2 * half + kappa)
+
+        def term(t):
+            log_ratio = mp.log(mp.cos(t / 2) / mp.cos(theta / 2))
+            ratio = (mp.sin(t) / mp.sin(theta)) ** (dim - 2)
+            score = 2 * mp.log(mp.cos(t / 2)) - mean
+            return score * ratio * mp.exp(2 * kappa * log_ratio)
+
+        unit = 1 / mp.sqrt(max(kappa, dim))
+        if 2 * mp.log(mp.cos(theta / 2)) > mean:
+            breaks = [theta - k * unit for k in (1, 2, 4, 8, 16, 32)]
+            points = [theta, *(b for b in breaks if b > 0), 0]
+        else:
+            breaks = [theta + k * unit for k in (1, 2, 4, 8, 16, 32)]
+            points = [theta, *(b for b in breaks if b < mp.pi), mp.pi]
+        return mp.quad(term, points) / mp.sin(theta)
