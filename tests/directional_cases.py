@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registry entries of distributions of directions."""
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ from torch import Tensor
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
+from tests.references import directional
 
 __all__ = ["DIRECTIONAL_DISTRIBUTIONS"]
 
@@ -62,6 +64,35 @@ DIRECTIONAL_DISTRIBUTIONS = [
         event_dims={"loc": 1},
         integrands=INTEGRANDS,
         points=POINTS,
+        special=frozenset({"special"}),
+    ),
+    DistributionCase(
+        name="WrappedCauchy",
+        make=D.WrappedCauchy,
+        reference=directional.WrappedCauchy,
+        period=2 * math.pi,
+        integrands=("sin", "cos"),
+        points={
+            "scalar": {"loc": 0.5, "concentration": 0.6},
+            "vector": {"loc": [-3.0, 1.0], "concentration": [0.2, 0.9]},
+            "batch": {"loc": [[0.0], [3.1]], "concentration": [0.5, 0.8]},
+            "extreme": {"loc": [-3.1, 20.0], "concentration": [1e-3, 0.999]},
+        },
+    ),
+    DistributionCase(
+        name="WrappedNormal",
+        make=D.WrappedNormal,
+        reference=directional.WrappedNormal,
+        period=2 * math.pi,
+        integrands=("sin", "cos"),
+        points={
+            "scalar": {"loc": 0.5, "scale": 0.8},
+            "vector": {"loc": [-3.0, 1.0], "scale": [0.3, 2.5]},
+            "batch": {"loc": [[0.0], [3.1]], "scale": [0.5, 1.7]},
+            "extreme": {"loc": [-3.1, 20.0], "scale": [1e-3, 4.0]},
+            # where the sum over turns gives way to the Fourier series
+            "special": {"loc": [0.3, 0.3], "scale": [2.0, 1.9999999]},
+        },
         special=frozenset({"special"}),
     ),
 ]

@@ -53,6 +53,8 @@ from pyro_reparam_ext.distributions.von_mises import VonMises
 from pyro_reparam_ext.distributions.von_mises_fisher import VonMisesFisher
 from pyro_reparam_ext.distributions.wishart import Wishart
 from pyro_reparam_ext.distributions.wishart_cholesky import WishartCholesky
+from pyro_reparam_ext.distributions.wrapped_cauchy import WrappedCauchy
+from pyro_reparam_ext.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
     "LKJ",
@@ -86,6 +88,8 @@ __all__ = [
     "VonMisesFisher",
     "Wishart",
     "WishartCholesky",
+    "WrappedCauchy",
+    "WrappedNormal",
     "as_transport",
     "register_log_tails",
     "register_transport",

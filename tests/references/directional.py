@@ -111,3 +111,62 @@ class PowerSpherical:
             breaks = [theta + k * unit for k in (1, 2, 4, 8, 16, 32)]
             points = [theta, *(b for b in breaks if b < mp.pi), mp.pi]
         return mp.quad(term, points) / mp.sin(theta)
+
+
+class _Circular:
+    """Angles, by quadrature of the density."""
+
+    @classmethod
+    def standardize(cls, value, loc, **parameters):
+        """Probability of the arc from the antipode of loc to value."""
+        away = mp.mpf(value) - mp.mpf(loc)
+        away -= 2 * mp.pi * mp.nint(away / (2 * mp.pi))
+        return cls.centered_cdf(away, **parameters)
+
+    @classmethod
+    def cdf(cls, value, loc, **parameters):
+        """Of the law on [-pi, pi)."""
+        start = cls.standardize(-mp.pi, loc, **parameters)
+        end = cls.standardize(value, loc, **parameters)
+        return end - start + (1 if end < start else 0)
+
+
+class WrappedCauchy(_Circular):
+    """By the Poisson kernel."""
+
+    @staticmethod
+    def log_prob(value, loc, concentration):
+        r = mp.mpf(concentration) * mp.expj(mp.mpf(value) - mp.mpf(loc))
+        return mp.log(mp.re((1 + r) / (1 - r)) / (2 * mp.pi))
+
+    @staticmethod
+    def centered_cdf(angle, concentration):
+        r = mp.mpf(concentration)
+        # the series of the kernel, summed
+        wave = mp.im(-mp.log(1 - r * mp.expj(angle)))
+        return mp.mpf("0.5") + angle / (2 * mp.pi) + wave / mp.pi
+
+
+class WrappedNormal(_Circular):
+    """By the sum over turns, at any scale."""
+
+    @staticmethod
+    def log_prob(value, loc, scale):
+        away = mp.mpf(value) - mp.mpf(loc)
+        away -= 2 * mp.pi * mp.nint(away / (2 * mp.pi))
+        return mp.log(
+            mp.fsum(mp.npdf(away + 2 * mp.pi * k, 0, scale) for k in _turns(scale))
+        )
+
+    @staticmethod
+    def centered_cdf(angle, scale):
+        return mp.fsum(
+            mp.ncdf((angle + 2 * mp.pi * k) / scale)
+            - mp.ncdf((2 * mp.pi * k - mp.pi) / scale)
+            for k in _turns(scale)
+        )
+
+
+def _turns(scale):
+    most = 3 + int(mp.sqrt(mp.mp.dps * 5) * scale / 6)
+    return range(-most, most + 1)
