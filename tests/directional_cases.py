@@ -67,6 +67,22 @@ DIRECTIONAL_DISTRIBUTIONS = [
         special=frozenset({"special"}),
     ),
     DistributionCase(
+        name="SphericalCauchy",
+        make=around(D.SphericalCauchy),
+        event_dims={"loc": 1},
+        integrands=("z",),
+        points={
+            "scalar": {"loc": GENERIC, "concentration": 0.5},
+            "vector": {"loc": [GENERIC, LAST], "concentration": [0.2, 0.9]},
+            "batch": {"loc": [POLE, ANTIPODE], "concentration": [[0.4], [0.7]]},
+            "circle": {"loc": [0.6, -0.8], "concentration": 0.6},
+            "five": {"loc": FIVE, "concentration": 0.8},
+            "extreme": {"loc": [GENERIC, ANTIPODE], "concentration": [1e-3, 0.99]},
+            "special": {"loc": [POLE, ANTIPODE, LAST], "concentration": 0.5},
+        },
+        special=frozenset({"special"}),
+    ),
+    DistributionCase(
         name="WrappedCauchy",
         make=D.WrappedCauchy,
         reference=directional.WrappedCauchy,

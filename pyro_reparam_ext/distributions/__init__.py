@@ -45,6 +45,7 @@ from pyro_reparam_ext.distributions.power_spherical import PowerSpherical
 from pyro_reparam_ext.distributions.rotationally_symmetric import (
     RotationallySymmetric,
 )
+from pyro_reparam_ext.distributions.spherical_cauchy import SphericalCauchy
 from pyro_reparam_ext.distributions.student_t import StudentT
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated import Truncated
@@ -79,6 +80,7 @@ __all__ = [
     "PowerSpherical",
     "ReparameterizedDistribution",
     "RotationallySymmetric",
+    "SphericalCauchy",
     "StudentT",
     "Transport",
     "TransportDistribution",

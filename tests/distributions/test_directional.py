@@ -216,3 +216,46 @@ def test_mistake_is_caught(cls, law):
     )
     with pytest.raises(AssertionError, match=f"breaks the law {law}"):
         check_distribution(case, only=[law])
+
+
+@every_dtype
+@pytest.mark.parametrize("rho", [1e-3, 0.5, 0.99])
+@pytest.mark.parametrize("dim", DIMS)
+def test_log_prob_of_spherical_cauchy(dim, rho, dtype):
+    torch.manual_seed(0)
+    loc = direction("generic", dim, dtype)
+    d = D.SphericalCauchy(loc, torch.tensor(rho, dtype=dtype))
+    values = torch.stack([d.sample(), direction("pole", dim, dtype)])
+    for value, found in zip(values.tolist(), d.log_prob(values).tolist(), strict=True):
+        with mp.workdps(40):
+            r = mp.mpf(d.concentration.item())
+            z, mu = directional.unit(value), directional.unit(loc.tolist())
+            away = mp.fsum((x - r * y) ** 2 for x, y in zip(z, mu, strict=True))
+            area = 2 * mp.pi ** (mp.mpf(dim) / 2) / mp.gamma(mp.mpf(dim) / 2)
+            expected = (dim - 1) * mp.log((1 - r * r) / away) - mp.log(area)
+            assert abs(found - expected) <= VALUE[dtype] * max(1, abs(expected))
+
+
+def test_on_the_circle_spherical_cauchy_is_wrapped():
+    angle = torch.linspace(-3, 3, 7, dtype=torch.float64)
+    z = torch.stack([angle.cos(), angle.sin()], -1)
+    loc = torch.tensor([0.6, 0.8], dtype=torch.float64)
+    same = D.WrappedCauchy(torch.atan2(loc[1], loc[0]), 0.7).log_prob(angle)
+    torch.testing.assert_close(D.SphericalCauchy(loc, 0.7).log_prob(z), same)
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_gradient_of_the_mean_of_spherical_cauchy_on_the_circle(name):
+    r"""There :math:`E z = \rho\mu`."""
+    torch.manual_seed(0)
+    n = 20_000
+    loc = direction(name, 2).expand(n, 2).clone().requires_grad_()
+    rho = torch.full((n,), 0.6, dtype=torch.float64, requires_grad=True)
+    c = torch.tensor([0.6, -0.8], dtype=torch.float64)
+    z = D.SphericalCauchy(loc, rho).rsample()
+    found = torch.autograd.grad((z * c).sum(), [rho, loc])
+    mu = direction(name, 2)
+    cosine = (c * mu).sum()
+    for terms, expected in zip(found, (cosine, 0.6 * (c - cosine * mu)), strict=True):
+        error = terms.std(0) / n**0.5
+        assert ((terms.mean(0) - expected).abs() <= 5 * error + 1e-9).all()
