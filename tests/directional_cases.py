@@ -23,6 +23,9 @@ def around(cls: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
+FACTOR = [[1.2, 0.0, 0.0], [-0.4, 0.7, 0.0], [0.3, 0.5, 1.1]]
+EQUAL = [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]]
+LONG = [[30.0, 0.0, 0.0], [0.2, 0.5, 0.0], [0.2, 0.1, 0.6]]
 POLE = [1.0, 0.0, 0.0]
 ANTIPODE = [-1.0, 0.0, 0.0]
 LAST = [0.0, 0.0, 1.0]
@@ -81,6 +84,19 @@ DIRECTIONAL_DISTRIBUTIONS = [
             "special": {"loc": [POLE, ANTIPODE, LAST], "concentration": 0.5},
         },
         special=frozenset({"special"}),
+    ),
+    DistributionCase(
+        name="AngularCentralGaussian",
+        make=lambda scale_tril: D.AngularCentralGaussian(scale_tril.tril()),
+        event_dims={"scale_tril": 2},
+        integrands=("z",),
+        points={
+            "scalar": {"scale_tril": FACTOR},
+            "vector": {"scale_tril": [FACTOR, EQUAL]},
+            "batch": {"scale_tril": [[FACTOR], [LONG]]},
+            "circle": {"scale_tril": [[1.2, 0.0], [-0.4, 0.7]]},
+            "extreme": {"scale_tril": LONG},
+        },
     ),
     DistributionCase(
         name="WrappedCauchy",

@@ -14,6 +14,9 @@ from pyro_reparam_ext.distributions import (
 from pyro_reparam_ext.distributions import (
     composed_transports as _composed_transports,  # noqa: F401 (registers wrappers)
 )
+from pyro_reparam_ext.distributions.angular_central_gaussian import (
+    AngularCentralGaussian,
+)
 from pyro_reparam_ext.distributions.as_transport import (
     Transport,
     as_transport,
@@ -59,6 +62,7 @@ from pyro_reparam_ext.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
     "LKJ",
+    "AngularCentralGaussian",
     "Beta",
     "Chi2",
     "ExtendedInterval",

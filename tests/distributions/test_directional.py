@@ -171,6 +171,31 @@ def test_divergence_of_power_spherical_from_von_mises_fisher():
         assert away.abs() < 5 * error
 
 
+@every_dtype
+@pytest.mark.parametrize("dim", [2, 3, 20])
+def test_log_prob_of_angular_central_gaussian(dim, dtype):
+    torch.manual_seed(0)
+    factor = torch.randn(dim, dim, dtype=dtype).tril(-1) / dim + torch.eye(dim)
+    factor = factor.to(dtype)
+    d = D.AngularCentralGaussian(factor)
+    value = d.sample()
+    with mp.workdps(40):
+        matrix = mp.matrix(factor.tolist())
+        z = mp.matrix(directional.unit(value.tolist()))
+        covariance = matrix * matrix.T
+        square = (z.T * mp.lu_solve(covariance, z))[0]
+        half = mp.mpf(dim) / 2
+        expected = (
+            mp.loggamma(half)
+            - mp.log(2 * mp.pi**half)
+            - mp.log(mp.det(covariance)) / 2
+            - half * mp.log(square)
+        )
+    assert abs(d.log_prob(value).item() - expected) <= VALUE[dtype] * max(
+        1, abs(expected)
+    )
+
+
 def test_directions_are_required():
     with pytest.raises(ValueError, match="loc must be a tensor of unit vectors"):
         D.VonMisesFisher(1.0, 2.0)
