@@ -8,6 +8,7 @@ import pyro.distributions as dist
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
 from tests.custom_cases import CUSTOM_DISTRIBUTIONS
+from tests.directional_cases import DIRECTIONAL_DISTRIBUTIONS
 from tests.gamma_cases import GAMMA_CASES
 from tests.inverse_gaussian_cases import INVERSE_GAUSSIAN_RELATIVES
 from tests.iw_models import IW_MODELS
@@ -173,6 +174,7 @@ DISTRIBUTIONS = [
         },
         special=frozenset({"special"}),
     ),
+    *DIRECTIONAL_DISTRIBUTIONS,
     *MATRIX_DISTRIBUTIONS,
     *GAMMA_CASES,
     *TRUNCATED,

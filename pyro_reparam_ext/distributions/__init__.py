@@ -18,6 +18,9 @@ from pyro_reparam_ext.distributions import custom
 from pyro_reparam_ext.distributions import (
     torch_divergences as _torch_divergences,  # noqa: F401 (registers divergences)
 )
+from pyro_reparam_ext.distributions.angular_central_gaussian import (
+    AngularCentralGaussian,
+)
 from pyro_reparam_ext.distributions.as_transport import (
     Transport,
     as_transport,
@@ -49,19 +52,28 @@ from pyro_reparam_ext.distributions.mixture import MixtureSameFamily
 from pyro_reparam_ext.distributions.normal_inverse_gaussian import (
     NormalInverseGaussian,
 )
+from pyro_reparam_ext.distributions.power_spherical import PowerSpherical
 from pyro_reparam_ext.distributions.reciprocal_inverse_gaussian import (
     ReciprocalInverseGaussian,
 )
+from pyro_reparam_ext.distributions.rotationally_symmetric import (
+    RotationallySymmetric,
+)
+from pyro_reparam_ext.distributions.spherical_cauchy import SphericalCauchy
 from pyro_reparam_ext.distributions.student_t import StudentT
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated import Truncated
 from pyro_reparam_ext.distributions.truncated_normal import TruncatedNormal
 from pyro_reparam_ext.distributions.von_mises import VonMises
+from pyro_reparam_ext.distributions.von_mises_fisher import VonMisesFisher
 from pyro_reparam_ext.distributions.wishart import Wishart
 from pyro_reparam_ext.distributions.wishart_cholesky import WishartCholesky
+from pyro_reparam_ext.distributions.wrapped_cauchy import WrappedCauchy
+from pyro_reparam_ext.distributions.wrapped_normal import WrappedNormal
 
 __all__ = [
     "LKJ",
+    "AngularCentralGaussian",
     "Beta",
     "Chi2",
     "Dirichlet",
@@ -82,16 +94,22 @@ __all__ = [
     "MatrixStudentT",
     "MixtureSameFamily",
     "NormalInverseGaussian",
+    "PowerSpherical",
     "ReciprocalInverseGaussian",
     "ReparameterizedDistribution",
+    "RotationallySymmetric",
+    "SphericalCauchy",
     "StudentT",
     "Transport",
     "TransportDistribution",
     "Truncated",
     "TruncatedNormal",
     "VonMises",
+    "VonMisesFisher",
     "Wishart",
     "WishartCholesky",
+    "WrappedCauchy",
+    "WrappedNormal",
     "as_transport",
     "custom",
     "register_log_tails",

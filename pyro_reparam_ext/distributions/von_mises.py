@@ -10,6 +10,7 @@ from torch.distributions import constraints
 from torch.distributions.kl import register_kl
 
 from pyro_reparam_ext.distributions.base import Parameter
+from pyro_reparam_ext.distributions.circle import circular_cdf, turns, wrap
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.ops import gauss_legendre, one_minus_bessel_ratio
 
@@ -95,7 +96,7 @@ class VonMises(ImplicitDistribution):
         loc, kappa = self.loc.double(), self.concentration.double()
         uniforms = torch.rand((3, *shape), dtype=kappa.dtype, device=kappa.device)
         centered = best_fisher(uniforms, kappa.expand(shape).contiguous())
-        return _wrap(loc + centered, self.loc.dtype)
+        return wrap(loc + centered, self.loc.dtype)
 
     def inverse(self, value: Tensor) -> Tensor:
         r"""Probability of the arc from the antipode of :math:`\mu` to :math:`z`."""
@@ -121,13 +122,8 @@ class VonMises(ImplicitDistribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         r""":math:`\int_{-\pi}^z p(t)\,dt`, for :math:`z \in [-\pi, \pi]`."""
-        inside = value.double().clamp(-math.pi, math.pi)
-        upper, turns = _turns(inside - self.loc.double())
-        lower, start = _turns(-math.pi - self.loc.double())
         kappa = self.concentration.double()
-        cdf = (
-            _centered_cdf(upper, kappa) - _centered_cdf(lower, kappa) + (turns - start)
-        )
+        cdf = circular_cdf(lambda t: _centered_cdf(t, kappa), value, self.loc)
         return cdf.to(self.loc.dtype)
 
     def entropy(self) -> Tensor:
@@ -152,7 +148,7 @@ class VonMises(ImplicitDistribution):
         return one_minus_bessel_ratio(self.concentration)
 
     def _centered(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        centered, _ = _turns(value.double() - self.loc.double())
+        centered, _ = turns(value.double() - self.loc.double())
         return centered, self.concentration.double()
 
 
@@ -224,19 +220,6 @@ def _(
     else:
         concentration = concentration.movedim(at_concentration, 0)
     return best_fisher(uniforms.contiguous(), concentration.contiguous()), 0
-
-
-def _turns(angle: Tensor) -> tuple[Tensor, Tensor]:
-    """An angle as one of [-pi, pi] plus a whole number of turns."""
-    turns = torch.round(angle.detach() / (2 * math.pi))
-    return angle - 2 * math.pi * turns, turns
-
-
-def _wrap(angle: Tensor, dtype: torch.dtype) -> Tensor:
-    """An angle of [-pi, pi) in ``dtype``; float32's pi is above pi."""
-    largest = math.pi * (1 - torch.finfo(dtype).eps)
-    wrapped, _ = _turns(angle)
-    return wrapped.to(dtype).clamp(-largest, largest)
 
 
 def _arc_start(end: Tensor, kappa: Tensor, rule: _Rule) -> Tensor:

@@ -161,21 +161,25 @@ def test_pathwise_derivative_where_the_density_underflows():
         compare_derivatives(BETWEEN, torch.float64)
 
 
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("point", [*POINTS, BETWEEN], ids=str)
-def test_log_prob_and_cdf(point, dtype):
+def compare_values(point, dtype):
     parameters = {n: torch.tensor(v, dtype=dtype) for n, v in point.parameters.items()}
     distribution = point.make(**parameters)
     known = {n: exact(p) for n, p in parameters.items()}
+    for number in point.values:
+        value = torch.tensor(number, dtype=dtype)
+        expected = point.reference.log_prob(exact(value), **known)
+        error = abs(mp.mpf(distribution.log_prob(value).item()) - expected)
+        assert error <= LOG_PROB[dtype] * max(1, abs(expected)), number
+        expected = point.reference.cdf(exact(value), **known)
+        error = abs(mp.mpf(distribution.cdf(value).item()) - expected)
+        assert error <= LOG_PROB[dtype], number
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("point", [*POINTS, BETWEEN], ids=str)
+def test_log_prob_and_cdf(point, dtype):
     with mp.workdps(point.digits):
-        for number in point.values:
-            value = torch.tensor(number, dtype=dtype)
-            expected = point.reference.log_prob(exact(value), **known)
-            error = abs(mp.mpf(distribution.log_prob(value).item()) - expected)
-            assert error <= LOG_PROB[dtype] * max(1, abs(expected)), number
-            expected = point.reference.cdf(exact(value), **known)
-            error = abs(mp.mpf(distribution.cdf(value).item()) - expected)
-            assert error <= LOG_PROB[dtype], number
+        compare_values(point, dtype)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
