@@ -11,6 +11,9 @@ from pyro_reparam_ext.distributions import (
 from pyro_reparam_ext.distributions import (
     composed_transports as _composed_transports,  # noqa: F401 (registers wrappers)
 )
+from pyro_reparam_ext.distributions import (
+    torch_divergences as _torch_divergences,  # noqa: F401 (registers divergences)
+)
 from pyro_reparam_ext.distributions.as_transport import (
     Transport,
     as_transport,

@@ -119,8 +119,15 @@ def second_derivative(case: DistributionCase, point: str, dtype: torch.dtype) ->
         for _ in range(2)
     )
 
+    event_shape = case.distribution(point).event_shape
+    shares = torch.linspace(1, 2, event_shape.numel()).reshape(event_shape)
+
+    def unequal(parameters: Parameters, anchor: Tensor) -> Tensor:
+        # the plain sum of an event may be constant, as on the simplex
+        return path(parameters, anchor) * shares
+
     def slope(parameters: Parameters, anchor: Tensor, graph: bool = False) -> Tensor:
-        return _along(weight, _derivatives(path, parameters, anchor, graph), dim)
+        return _along(weight, _derivatives(unequal, parameters, anchor, graph), dim)
 
     total = slope(parameters, anchor, graph=True).sum()
     # z linear in every parameter leaves nothing to differentiate
