@@ -122,4 +122,19 @@ GAMMA_CASES = [
         },
         special=frozenset({"special"}),
     ),
+    DistributionCase(
+        name="Dirichlet",
+        make=D.Dirichlet,
+        reference=beta_family.dirichlet,
+        event_dims={"concentration": 1},
+        points={
+            "scalar": {"concentration": [2.0, 1.5, 3.0]},
+            "vector": {"concentration": [[0.7, 2.0], [3.0, 1.2]]},
+            "batch": {"concentration": [[[1.0, 2.0, 0.8]], [[5.0, 1.5, 2.0]]]},
+            "extreme": {"concentration": [0.3, 300.0, 20.0]},
+            # where the remainders of Stirling's formula change to series
+            "special": {"concentration": [12.0, 5.0, 7.0]},
+        },
+        special=frozenset({"special"}),
+    ),
 ]

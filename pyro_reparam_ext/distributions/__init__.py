@@ -22,6 +22,7 @@ from pyro_reparam_ext.distributions.as_transport import (
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
 from pyro_reparam_ext.distributions.beta import Beta
 from pyro_reparam_ext.distributions.chi2 import Chi2
+from pyro_reparam_ext.distributions.dirichlet import Dirichlet
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
 from pyro_reparam_ext.distributions.fisher_snedecor import FisherSnedecor
 from pyro_reparam_ext.distributions.gamma import Gamma
@@ -51,6 +52,7 @@ __all__ = [
     "LKJ",
     "Beta",
     "Chi2",
+    "Dirichlet",
     "ExtendedInterval",
     "FisherSnedecor",
     "Gamma",

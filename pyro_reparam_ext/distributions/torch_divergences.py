@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Divergences that torch registers for its own Gamma and Beta, for ours too."""
+"""Divergences that torch registers for its own Gamma, Beta, Dirichlet: for ours too."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.distributions.kl import kl_divergence, register_kl
 
 from pyro_reparam_ext.distributions.beta import Beta
+from pyro_reparam_ext.distributions.dirichlet import Dirichlet
 from pyro_reparam_ext.distributions.gamma import Gamma
 
 _TO_EITHER: tuple[type, ...] = (
@@ -46,6 +47,8 @@ def _stock(d: Any) -> Any:
         return td.Gamma(d.concentration, d.rate, validate_args=False)
     if isinstance(d, Beta):
         return td.Beta(d.concentration1, d.concentration0, validate_args=False)
+    if isinstance(d, Dirichlet):
+        return td.Dirichlet(d.concentration, validate_args=False)
     return d
 
 
@@ -67,3 +70,5 @@ for _p in (*_TO_EITHER, td.Beta, td.Gamma):
     _register(_p, Gamma)
 _register(Beta, Gamma)
 _register(Gamma, Beta)
+_register(Dirichlet, td.Dirichlet)
+_register(td.Dirichlet, Dirichlet)

@@ -43,7 +43,7 @@ def betainc(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
 def beta_cdf_of_logit(a: Tensor, b: Tensor, logit: Tensor) -> tuple[Tensor, Tensor]:
     r""":math:`I_{\sigma(y)}(a, b)` and :math:`1 - I_{\sigma(y)}(a, b)`, in float64.
 
-    The lesser one is an integral over its own tail, with a relative error below 1e-9;
+    The lesser one is an integral over its own tail, with a relative error below 1e-8;
     the sum is 1 to rounding.
 
     Example:

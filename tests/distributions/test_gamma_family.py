@@ -6,10 +6,11 @@ import math
 import pytest
 import torch
 import torch.distributions as td
-from torch.distributions import kl_divergence
+from torch.distributions import constraints, kl_divergence
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.ops import beta_cdf_of_logit, gamma_cdf_of_log
+from pyro_reparam_ext.testing import DistributionCase, check_distribution
 
 
 def double(*values):
@@ -109,3 +110,44 @@ def test_drop_in_moments_agree_with_torch():
             assert torch.allclose(ours.entropy(), theirs.entropy(), rtol=1e-12)
         value = theirs.sample()
         assert torch.allclose(ours.log_prob(value), theirs.log_prob(value), rtol=1e-10)
+
+
+class ForgetsThePole(D.ImplicitDistribution):
+    """A Gamma law whose path is that of the next concentration, as if boosted."""
+
+    arg_constraints = {"concentration": constraints.positive}  # noqa: RUF012
+    support = constraints.nonnegative
+
+    def __init__(self, concentration, validate_args=None):
+        super().__init__(concentration=concentration, validate_args=validate_args)
+
+    def simulate(self, sample_shape):
+        return D.Gamma(self.concentration, 1.0).simulate(sample_shape)
+
+    def inverse(self, value):
+        return D.Gamma(self.concentration, 1.0).cdf(value)
+
+    def log_density(self, value):
+        return D.Gamma(self.concentration, 1.0).log_density(value)
+
+    def sample_gradient(self, value):
+        return D.Gamma(self.concentration + 1, 1.0).sample_gradient(value)
+
+
+@pytest.mark.parametrize(
+    ("make", "parameters", "law"),
+    [
+        (ForgetsThePole, {"concentration": 0.7}, "pathwise"),
+        (ForgetsThePole, {"concentration": 0.7}, "expectation"),
+        # torch's own: a derivative good to 8e-4, and another law
+        (td.Gamma, {"concentration": 8.1, "rate": 1.0}, "pathwise"),
+        (td.Beta, {"concentration1": 1e-3, "concentration0": 1e-3}, "fit"),
+    ],
+    ids=["ForgetsThePole-pathwise", "ForgetsThePole-expectation", "Gamma", "Beta"],
+)
+def test_mistakes_are_caught(make, parameters, law):
+    case = DistributionCase(
+        name=make.__name__, make=make, points={"one": parameters}, integrands=("tanh",)
+    )
+    with pytest.raises(AssertionError, match=f"breaks the law {law}"):
+        check_distribution(case, only=[law])

@@ -42,6 +42,14 @@ def _fisher_snedecor_cdf(value, df1, df2):
     return mp.betainc(a, b, 0, a * z / (a * z + b), regularized=True)
 
 
+def _dirichlet_log_prob(value, concentration):
+    alpha = [mp.mpf(a) for a in concentration]
+    normalizer = mp.fsum(mp.loggamma(a) for a in alpha) - mp.loggamma(mp.fsum(alpha))
+    powers = ((a - 1) * mp.log(x) for a, x in zip(alpha, value, strict=True))
+    return mp.fsum(powers) - normalizer
+
+
+dirichlet = SimpleNamespace(log_prob=_dirichlet_log_prob)
 student_t = SimpleNamespace(log_prob=_student_t_log_prob, cdf=_student_t_cdf)
 fisher_snedecor = SimpleNamespace(
     log_prob=_fisher_snedecor_log_prob, cdf=_fisher_snedecor_cdf
