@@ -14,6 +14,9 @@ from pyro_reparam_ext.distributions import (
 from pyro_reparam_ext.distributions import (
     composed_transports as _composed_transports,  # noqa: F401 (registers wrappers)
 )
+from pyro_reparam_ext.distributions import (
+    quadrature_tails as _quadrature_tails,  # noqa: F401 (registers families)
+)
 from pyro_reparam_ext.distributions.as_transport import (
     Transport,
     as_transport,

@@ -45,7 +45,8 @@ class MixtureSameFamily(dist.MixtureSameFamily):
             :math:`K`. For the pathwise gradient it must be a ``MultivariateNormal``
             or ``LowRankMultivariateNormal``, or have scalar or independent events
             (``.to_event``, ``Independent``) with a differentiable ``cdf``: torch's
-            and Pyro's own families and this package's alike.
+            and Pyro's own families and this package's alike, ``Gamma``, ``Beta`` and
+            ``StudentT`` included.
         validate_args: As in torch.
 
     Shapes:
@@ -64,12 +65,12 @@ class MixtureSameFamily(dist.MixtureSameFamily):
     components ``has_rsample`` is False and ``rsample`` says why.
 
     Numerics: computed in float64, in logs, from the smaller tail. Relative error below
-    1e-12 for normal, logistic, Laplace, Cauchy and exponential components and
-    transforms of them, anywhere between and outside of them; for other families as
-    accurate as their ``cdf``, so that :math:`1 + \mathrm{erf}` and the like lose their
-    small tail. Cost: :math:`K` cdfs and densities for each coordinate and an
-    :math:`O(D^2)` solve for each draw of :math:`D` coordinates; :math:`O(K D^2)` time
-    and memory a draw for correlated ones.
+    1e-12 for components whose tails are known in logs (those that
+    :class:`~pyro_reparam_ext.distributions.Truncated` takes as a base), anywhere
+    between and outside of them; for other families as accurate as their ``cdf``, so
+    that :math:`1 + \mathrm{erf}` and the like lose their small tail. Cost: :math:`K`
+    cdfs and densities for each coordinate and an :math:`O(D^2)` solve for each draw of
+    :math:`D` coordinates; :math:`O(K D^2)` time and memory a draw for correlated ones.
 
     Source: Figurnov, Mohamed and Mnih (2018), "Implicit reparameterization gradients",
     section 4. Arguments as in :class:`torch.distributions.MixtureSameFamily`.

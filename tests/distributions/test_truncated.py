@@ -169,7 +169,7 @@ def test_quantiles_undo_the_tails(name):
             ).sum(),
             value,
         )
-        rounding = 8 * 2.0**-52 * (1 + (steep * value).abs() + log_p.abs())
+        rounding = 32 * 2.0**-52 * (1 + (steep * value).abs() + log_p.abs())
         resolved = rounding < 1e-3
         assert ((found - log_p).abs() <= rounding)[resolved].all()
         assert resolved[:3].all()
@@ -267,6 +267,7 @@ def test_numerical_inversion_under_vmap():
     assert ((draws > 0) & (draws < 1)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # dynamo makes autograd functions of its own
 def test_in_one_graph():
     def draw(loc):
