@@ -42,11 +42,11 @@ class MixtureSameFamily(dist.MixtureSameFamily):
     Args:
         mixture_distribution: a ``Categorical`` of :math:`K` categories.
         component_distribution: a distribution whose rightmost batch dimension is
-            :math:`K`. For the pathwise gradient it must be a ``MultivariateNormal``
-            or ``LowRankMultivariateNormal``, or have scalar or independent events
-            (``.to_event``, ``Independent``) with a differentiable ``cdf``: torch's
-            and Pyro's own families and this package's alike, ``Gamma``, ``Beta`` and
-            ``StudentT`` included.
+            :math:`K`. For the pathwise gradient it must be a ``MultivariateNormal``,
+            ``LowRankMultivariateNormal`` or (Pyro's) ``MultivariateStudentT``, or have
+            scalar or independent events (``.to_event``, ``Independent``) with a
+            differentiable ``cdf``: torch's and Pyro's own families and this package's
+            alike, ``Gamma``, ``Beta`` and ``StudentT`` included.
         validate_args: As in torch.
 
     Shapes:
@@ -194,8 +194,9 @@ def _obstacle(component: Distribution, validate: bool) -> str | None:
     return (
         "MixtureSameFamily.rsample: expected components with scalar events (or "
         "independent ones, by .to_event), a differentiable cdf and a connected "
-        "support, or MultivariateNormal or LowRankMultivariateNormal ones; found "
-        f"{found}. Use sample() and a score function estimator."
+        "support, or MultivariateNormal, LowRankMultivariateNormal or "
+        f"MultivariateStudentT ones; found {found}. Use sample() and a score function "
+        "estimator."
     )
 
 

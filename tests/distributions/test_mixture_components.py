@@ -122,11 +122,7 @@ def test_parameters_out_of_sight_are_refused():
     ("components", "found"),
     [
         (dist.Poisson(torch.ones(3)), "discrete"),
-        (dist.Dirichlet(torch.ones(3, 2)), "do not factorize"),
-        (
-            dist.MultivariateStudentT(5.0, torch.zeros(3, 2), torch.eye(2)),
-            "or MultivariateNormal or LowRankMultivariateNormal ones",
-        ),
+        (dist.Dirichlet(torch.ones(3, 2)), "or MultivariateStudentT ones.*factorize"),
         (dist.Stable(torch.ones(3), 0.0), "has no cdf"),
         (
             dist.Uniform(torch.tensor([0.0, 1.0, 3.0]), torch.tensor([1.0, 2.0, 4.0])),
