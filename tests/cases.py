@@ -7,7 +7,11 @@ import pyro.distributions as dist
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing.cases import DistributionCase
+from tests.custom_cases import CUSTOM_DISTRIBUTIONS
+from tests.gamma_cases import GAMMA_CASES
+from tests.inverse_gaussian_cases import INVERSE_GAUSSIAN_RELATIVES
 from tests.iw_models import IW_MODELS
+from tests.matrix_cases import MATRIX_DISTRIBUTIONS
 from tests.models import MODELS
 from tests.references import (
     generalized_pareto,
@@ -20,7 +24,13 @@ from tests.references import (
 from tests.relaxed_models import RELAXED_MODELS
 from tests.truncated_cases import TRUNCATED
 
-__all__ = ["DISTRIBUTIONS", "IW_MODELS", "MODELS", "RELAXED_MODELS"]
+__all__ = [
+    "CUSTOM_DISTRIBUTIONS",
+    "DISTRIBUTIONS",
+    "IW_MODELS",
+    "MODELS",
+    "RELAXED_MODELS",
+]
 
 DISTRIBUTIONS = [
     DistributionCase(
@@ -163,5 +173,8 @@ DISTRIBUTIONS = [
         },
         special=frozenset({"special"}),
     ),
+    *MATRIX_DISTRIBUTIONS,
+    *GAMMA_CASES,
     *TRUNCATED,
+    *INVERSE_GAUSSIAN_RELATIVES,
 ]

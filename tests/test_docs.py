@@ -3,7 +3,9 @@
 
 import importlib
 import inspect
+import json
 import re
+import sys
 from pathlib import Path
 
 import pyro.distributions as dist
@@ -12,7 +14,7 @@ import torch
 
 from pyro_reparam_ext import distributions
 from pyro_reparam_ext.gradients import NAMED_ESTIMATORS
-from pyro_reparam_ext.testing.law import offers
+from pyro_reparam_ext.testing.law import is_scalar, offers
 from tests.cases import DISTRIBUTIONS
 
 ROOT = Path(__file__).parents[1]
@@ -81,11 +83,8 @@ def test_the_row_is_the_property_sheet(name: str) -> None:
     assert words[row["objective"]] == estimator.objectives
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", "docs/distributions.md"], ids=["README", "distributions"]
-)
-def test_every_distribution_has_a_row(page: str) -> None:
-    assert set(table(ROOT / page, "class")) == concrete()
+def test_every_distribution_has_a_row() -> None:
+    assert set(table(DOCS / "distributions.md", "class")) == concrete()
 
 
 def test_every_distribution_states_its_accuracy() -> None:
@@ -172,3 +171,28 @@ def test_every_example_is_one_that_is_run(page: Path) -> None:
         assert body.endswith("\n\n"), f"{page.name}: the fence would be output: {body}"
         outside = outside.replace(body, "")
     assert ">>>" not in outside
+
+
+def test_the_coverage_is_of_every_distribution() -> None:
+    found = json.loads((DOCS / "who_has_what.json").read_text())
+    assert set(table(DOCS / "who_has_what.md", "class")) == concrete()
+    assert all(set(answers) == concrete() for answers in found.values())
+    sys.path.insert(0, str(DOCS))
+    try:
+        import who_has_what
+    finally:
+        sys.path.remove(str(DOCS))
+    assert (DOCS / "who_has_what.md").read_text() == who_has_what.page(found)
+    assert who_has_what.ask("torch", found["torch"]) == found["torch"]
+    assert who_has_what.ask("pyro", found["pyro"]) == found["pyro"]
+
+
+def test_every_scalar_family_is_drawn() -> None:
+    source = (ROOT / "examples" / "plot_distributions.py").read_text()
+    drawn = set(re.findall(r'^    "(\w+)": Panel\(', source, re.MULTILINE))
+    scalar = {
+        case.name
+        for case in DISTRIBUTIONS
+        if case.name in concrete() and is_scalar(case, next(iter(case.points)))
+    }
+    assert drawn == scalar

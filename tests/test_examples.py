@@ -13,9 +13,11 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # What each script is run with; every script in or below examples/ needs an entry.
 SCRIPTS = {
     "benchmarks/adaptive.py": [[]],
+    "benchmarks/distributions.py": [[]],
     "benchmarks/estimators.py": [[]],
     "benchmarks/overhead.py": [[]],
     "cone.py": [[]],
+    "plot_distributions.py": [[]],
     "plot_transports.py": [[]],
     "vae.py": [[], ["--compare"]],
 }

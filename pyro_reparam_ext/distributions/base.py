@@ -113,11 +113,20 @@ class ReparameterizedDistribution(TorchDistribution):
             return self.log_density(value)
         if support is constraints.real:
             return self.log_density(value)
-        inside = support.check(value) | value.isnan()
+        event = support.event_dim
+        inside = support.check(value) | _any_of_event(value.isnan(), event)
         with torch.no_grad():  # no gradient from where it is not wanted
-            interior = biject_to(support)(torch.zeros_like(value))
-        log_density = self.log_density(torch.where(inside, value, interior))
+            to_support = biject_to(support)
+            origin = value.new_zeros(to_support.inverse_shape(value.shape))
+            interior = to_support(origin)
+        whole = inside.reshape(inside.shape + (1,) * event)
+        log_density = self.log_density(torch.where(whole, value, interior))
         return torch.where(inside, log_density, -math.inf)
+
+
+def _any_of_event(flags: Tensor, event_dim: int) -> Tensor:
+    """Whether any element of an event is flagged."""
+    return flags.flatten(flags.dim() - event_dim).any(-1) if event_dim else flags
 
 
 def _as_tensors(owner: str, parameters: Mapping[str, Parameter]) -> dict[str, Tensor]:

@@ -60,7 +60,9 @@ class Structure:
         )
 
 
-def split_tensors(held: Distribution) -> tuple[Structure, list[Tensor]]:
+def split_tensors(
+    held: Distribution | Transform,
+) -> tuple[Structure, list[Tensor]]:
     """The structure of a distribution and the floating-point tensors that it holds.
 
     Looks into distributions, transforms, modules, lists, tuples and dictionaries.

@@ -8,6 +8,10 @@ import torch
 from torch import Tensor
 from torch.distributions import Beta, Gamma, StudentT
 
+from pyro_reparam_ext.distributions import beta as ours_beta
+from pyro_reparam_ext.distributions import gamma as ours_gamma
+from pyro_reparam_ext.distributions import inverse_gamma as ours_inverse_gamma
+from pyro_reparam_ext.distributions import student_t as ours_student
 from pyro_reparam_ext.distributions.log_tails import LogTails, register_log_tails
 from pyro_reparam_ext.ops import (
     log1mexp,
@@ -23,6 +27,7 @@ _ROUGH = 32  # nodes
 
 
 @register_log_tails(Gamma)
+@register_log_tails(ours_gamma.Gamma)
 def gamma(d: Gamma) -> LogTails:
     """The incomplete Gamma functions; for ``Chi2`` too."""
     shape, rate = d.concentration, d.rate
@@ -33,7 +38,18 @@ def gamma(d: Gamma) -> LogTails:
     )
 
 
+@register_log_tails(ours_inverse_gamma.InverseGamma)
+def inverse_gamma(d: ours_inverse_gamma.InverseGamma) -> LogTails:
+    """Those of the reciprocal, exchanged."""
+    shape, rate = d.concentration, d.rate
+    return LogTails(
+        both=lambda value: log_gamma_tails(shape, rate / value)[::-1],
+        rough=lambda value: log_gamma_tails(shape, rate / value, _ROUGH)[::-1],
+    )
+
+
 @register_log_tails(Beta)
+@register_log_tails(ours_beta.Beta)
 def beta(d: Beta) -> LogTails:
     """The incomplete Beta functions."""
     a, b = d.concentration1, d.concentration0
@@ -45,6 +61,7 @@ def beta(d: Beta) -> LogTails:
 
 
 @register_log_tails(StudentT)
+@register_log_tails(ours_student.StudentT)
 def student(d: StudentT) -> LogTails:
     """One tail on either side of the location."""
 

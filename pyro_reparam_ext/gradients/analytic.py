@@ -8,12 +8,14 @@ import torch
 from pyro.distributions import Delta, MaskedDistribution
 from pyro.distributions.score_parts import ScoreParts
 from torch import Tensor
-from torch.distributions import Distribution
+from torch.distributions import Distribution, ExpTransform, Transform
 
 from pyro_reparam_ext.distributions.base import is_discrete
 from pyro_reparam_ext.distributions.held_tensors import split_tensors
 from pyro_reparam_ext.gradients.base import GradientEstimator, innermost
 from pyro_reparam_ext.gradients.score_function import ScoreFunction
+
+_NOTHING_HELD = vars(ExpTransform()).keys()
 
 
 @final
@@ -84,9 +86,10 @@ def closed_form_entropy(fn: Distribution) -> Tensor | None:
 
 def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
     r""":math:`\mathrm{KL}(q\,\|\,p)`, or None where there is no closed form."""
-    # torch cancels transforms of equal value, and with them their derivatives; masks
-    # need not be the same
-    if any(_is_learned_flow(fn) or _is_masked(fn) for fn in (q, p)):
+    if _is_masked(q) or _is_masked(p):  # need not be masked alike
+        return None
+    # torch cancels transforms of equal value, and with them their derivatives
+    if _transforms(q) and any(map(_is_learned, _transforms(q) + _transforms(p))):
         return None
     try:
         return torch.distributions.kl_divergence(q, p)
@@ -94,14 +97,14 @@ def closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
         return None
 
 
-def _is_learned_flow(fn: Distribution) -> bool:
-    transforms = getattr(innermost(fn), "transforms", None)
-    if not transforms:
+def _transforms(fn: Distribution) -> list[Transform]:
+    return list(getattr(innermost(fn), "transforms", ()))
+
+
+def _is_learned(transform: Transform) -> bool:
+    if vars(transform).keys() <= _NOTHING_HELD:
         return False
-    flow = torch.distributions.TransformedDistribution(
-        torch.distributions.Normal(0.0, 1.0), transforms, validate_args=False
-    )
-    return any(tensor.requires_grad for tensor in split_tensors(flow)[1])
+    return any(tensor.requires_grad for tensor in split_tensors(transform)[1])
 
 
 def _is_masked(fn: Any) -> bool:

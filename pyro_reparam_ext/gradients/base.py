@@ -108,8 +108,12 @@ def density_at(fn: Distribution, value: Tensor, *args: Any, **kwargs: Any) -> Te
 
 def why_no_score(fn: Distribution) -> str | None:
     """Why the mean score of ``fn`` is not zero, if so: its support moves."""
+    base = innermost(fn)
+    of_class = getattr(type(base), "support", None)
+    if isinstance(of_class, Constraint) and not isinstance(of_class, property):
+        return None
     try:
-        support = fn.support
+        support = base.support
     except (NotImplementedError, AttributeError):
         return None
     if not _depends_on_parameters(support):

@@ -9,7 +9,7 @@ import torch
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
-from pyro_reparam_ext.infer.costs import plates_of, sum_to_plates
+from pyro_reparam_ext.infer.costs import plate_of, plates_of, sum_to_plates
 from pyro_reparam_ext.infer.particles import PARTICLES
 
 
@@ -40,7 +40,7 @@ class Cells:
     def including(self, frame: Any) -> "Cells":
         """The same, with one plate more that is not summed over."""
         new = copy.copy(self)
-        new._kept = self._kept | {frame}
+        new._kept = self._kept | {plate_of(frame)}
         return new
 
     def sum(self, value: Tensor) -> Tensor:
@@ -52,7 +52,7 @@ class Cells:
         return self.sum(scale_and_mask(site["unscaled_log_prob"], 1.0, site["mask"]))
 
     def _check_encloses(self, frame: Any, sites: list[Any], owner: str) -> None:
-        if frame in self.plates:
+        if plate_of(frame) in self.plates:
             return
         outside = next(
             (s["name"] for s in sites if frame not in s["cond_indep_stack"]), None

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyro_reparam_ext.gradients import Analytic
 from pyro_reparam_ext.gradients.analytic import closed_form_entropy, closed_form_kl
+from pyro_reparam_ext.infer.costs import plates_of
 from pyro_reparam_ext.infer.site import estimator_of, plain
 
 
@@ -43,7 +44,7 @@ def _why_not_kl(name: str, model: Any, guide: Any) -> str | None:
     q, p = guide.nodes[name], model.nodes.get(name)
     if p is None or p["type"] != "sample" or p["is_observed"]:
         return "the model has no such site"
-    if _vectorized(q) != _vectorized(p):
+    if plates_of(q) != plates_of(p):
         return "model and guide have it in different plates"
     if not (_same(q["scale"], p["scale"]) and _same(q["mask"], p["mask"])):
         return "model and guide scale or mask it differently"
@@ -54,10 +55,6 @@ def _why_not_kl(name: str, model: Any, guide: Any) -> str | None:
         if other in guide.nodes and other not in drawn_before:
             return f"the model draws {other!r} before it, the guide after it"
     return None
-
-
-def _vectorized(site: Any) -> set[Any]:
-    return {frame for frame in site["cond_indep_stack"] if frame.vectorized}
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -4,24 +4,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 
 if TYPE_CHECKING:
     from pyro_reparam_ext.infer.terms import Term
 
-Plates = frozenset[Any]
+
+class Plate(NamedTuple):
+    """What tells one plate from another. Pyro's frames say it too, but slowly."""
+
+    name: str
+    dim: int
+    counter: int
+
+
+Plates = frozenset[Plate]
+
+
+def plate_of(frame: Any) -> Plate:
+    """The plate of one of Pyro's frames."""
+    return Plate(frame.name, frame.dim, frame.counter)
 
 
 def plates_of(site: Any) -> Plates:
     """The vectorized plates that a traced site is in."""
-    return frozenset(f for f in site["cond_indep_stack"] if f.vectorized)
+    return frozenset([plate_of(f) for f in site["cond_indep_stack"] if f.vectorized])
 
 
 def sum_to_plates(value: Tensor, shared: Plates) -> Tensor:
     """``value`` summed over every batch dimension that is not one of the plates."""
-    kept = {frame.dim for frame in shared}
+    kept = {plate.dim for plate in shared}
     dims = [d for d in range(-value.dim(), 0) if d not in kept and value.shape[d] != 1]
     value = value.sum(dims, keepdim=True) if dims else value
     while value.dim() and value.shape[0] == 1:

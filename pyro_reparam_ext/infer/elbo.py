@@ -181,7 +181,7 @@ class TraceSwitch_ELBO(ELBO):
         """The negative ELBO, estimated without gradients; baselines do not learn."""
         with torch.no_grad():
             traces = self._get_traces(model, guide, args, kwargs)
-            value = sum(self._run(m, g).negative_elbo() for m, g in traces)
+            value = sum(self._run(m, g).negative_elbo for m, g in traces)
             value = value / self.num_particles
         return _checked(float(value))
 
@@ -256,7 +256,7 @@ class TraceSwitch_ELBO(ELBO):
                 surrogate = surrogate - sum_surrogate(*replays)
         in_one_run = self.vectorize_particles and self.num_particles > 1
         surrogate = surrogate - score_surrogate(runs, self.state, in_one_run)
-        value = torch.as_tensor(sum(run.negative_elbo() for run in runs)).detach()
+        value = torch.as_tensor(sum(run.negative_elbo for run in runs))
         surrogate = torch.as_tensor(surrogate)
         attach_learners(learners, surrogate)
         if self.num_particles == 1:

@@ -106,7 +106,9 @@ class LossMessenger(PolicyMessenger):
         """The model, with the handlers that the estimators of the guide ask for."""
 
         def handled(*args: Any, **kwargs: Any) -> Any:
-            with ExitStack() as handlers:  # the guide has run
+            if not (self._replays or self._relaxed):  # the guide has run
+                return model(*args, **kwargs)
+            with ExitStack() as handlers:
                 if self._replays:
                     handlers.enter_context(NoteSubsamples(self.minibatches))
                 if self._relaxed:
@@ -132,7 +134,7 @@ class LossMessenger(PolicyMessenger):
             estimator = annotation(msg)
             if estimator is None and "estimator" not in msg["infer"]:
                 estimator = self.default(msg)
-        pair(msg, estimator)
+        pair(msg, estimator, self)
         if isinstance(estimator, ReplayEstimator | Enumerate):
             self._replays = True
         elif isinstance(estimator, RelaxedEstimator):
@@ -183,15 +185,19 @@ def annotation(msg: Any) -> GradientEstimator | None:
     return None if given is None else resolve(given, f"Site {msg['name']!r}")
 
 
-def pair(msg: Any, estimator: GradientEstimator | None) -> None:
+def pair(
+    msg: Any,
+    estimator: GradientEstimator | None,
+    loss: LossMessenger | None = None,
+) -> None:
     """Switch the site of ``msg`` to ``estimator`` if the two go together."""
     if estimator is None:
         if estimator_of(msg["fn"]) is not None:
             msg["fn"] = plain(msg["fn"])
         return
-    loss = next(
-        (m for m in reversed(_PYRO_STACK) if isinstance(m, LossMessenger)), None
-    )
+    if loss is None:
+        losses = (m for m in reversed(_PYRO_STACK) if isinstance(m, LossMessenger))
+        loss = next(losses, None)
     original = plain(msg["fn"])
     reason = estimator.supports(original) or _why_not(estimator, loss)
     if reason is not None:

@@ -70,6 +70,8 @@ class Policy:
             self._points[msg["name"]] = None
             return False, None
         self._seen[names[0]] = None
+        if not self.sites:
+            return False, None
         found = False
         choice: Any = None
         keys = sorted(self.sites, key=lambda key: key not in names)  # stable

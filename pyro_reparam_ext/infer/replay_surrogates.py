@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pyro_reparam_ext.gradients import Enumerate, ReplayEstimator
 from pyro_reparam_ext.infer.costs import Plates, plates_of
-from pyro_reparam_ext.infer.replays import Replayed, Trial, base_of, replay
+from pyro_reparam_ext.infer.replayed import Replayed, Trial
+from pyro_reparam_ext.infer.replays import base_of, replay, replay_alike
 from pyro_reparam_ext.infer.run import Run
 
 Switch = Callable[[Any], Any]
@@ -33,7 +34,7 @@ class Elements:
         self.inner = len(base.event_shape)
         self.shape = value.shape[: value.dim() - self.inner]
         self.batch = batch
-        self.apart = {batch + frame.dim for frame in cells}
+        self.apart = {batch + plate.dim for plate in cells}
         sizes = [1 if i in self.apart else n for i, n in enumerate(self.shape)]
         self.number = math.prod(sizes)
         # [number, *shape]: which element, in every cell
@@ -70,7 +71,7 @@ def cells_of(run: Run, name: str) -> Plates:
 
 def sum_to_cells(value: Tensor, cells: Plates) -> Tensor:
     """``[rows, *batch]`` summed over all but rows and cells, dimensions kept."""
-    kept = {frame.dim for frame in cells}
+    kept = {plate.dim for plate in cells}
     dims = [d for d in range(1 - value.dim(), 0) if d not in kept]
     return value.sum(dims, keepdim=True) if dims else value
 
@@ -160,8 +161,10 @@ def sum_surrogate(run: Run, switched: Switch, parallel: bool) -> Any:
         return 0.0
     cells = {name: cells_of(run, name) for name in sites}
     values, sizes = _combinations(run, sites, cells)
-    rows = math.prod(sizes.values())
-    (replayed,) = replay(run, [Trial(values, rows)], switched, parallel)
+    trial = Trial(values, math.prod(sizes.values()))
+    replayed = replay_alike(run, trial, switched, cells) if parallel else None
+    if replayed is None:
+        (replayed,) = replay(run, [trial.in_every_cell(run)], switched, parallel)
     weight = {
         name: sum_to_cells(replayed.log_prob[name], cells[name]).exp() for name in sites
     }
@@ -184,7 +187,7 @@ def sum_surrogate(run: Run, switched: Switch, parallel: bool) -> Any:
 def _combinations(
     run: Run, sites: dict[str, Enumerate], cells: dict[str, Plates]
 ) -> tuple[dict[str, Tensor], dict[str, int]]:
-    """Joint values, ``[rows, *value.shape]`` for each site, and how many it has."""
+    """Joint values of each site, the same in all cells, and how many it has."""
     own: dict[str, Tensor] = {}
     for name, estimator in sites.items():
         site = run.guide.nodes[name]
@@ -204,7 +207,7 @@ def _combinations(
         ).reshape(number, -1)
         sizes = elements.mask.shape[1:]
         tried = support[choice].reshape(number, *sizes, *base.event_shape)
-        own[name] = tried.expand(number, *value.shape)
+        own[name] = tried
     numbers = [len(v) for v in own.values()]
     limit = max(estimator.max_evals for estimator in sites.values())
     if math.prod(numbers) > limit:

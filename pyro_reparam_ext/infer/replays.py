@@ -7,8 +7,7 @@ value to try; draws that it influences are drawn again from what is now their la
 others keep the values they had.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pyro
@@ -23,6 +22,13 @@ from pyro_reparam_ext.gradients.base import density_at, innermost
 from pyro_reparam_ext.gradients.score_function import unmasked
 from pyro_reparam_ext.infer.costs import Plates, plates_of
 from pyro_reparam_ext.infer.followed_draws import FollowDraws
+from pyro_reparam_ext.infer.replayed import (
+    Replayed,
+    Trial,
+    has_the_run,
+    is_the_run,
+    joined,
+)
 from pyro_reparam_ext.infer.run import Run
 from pyro_reparam_ext.infer.site import estimator_of, is_latent, plain, switch
 from pyro_reparam_ext.infer.terms import Term, samples
@@ -33,25 +39,12 @@ _BROADCAST = (
 )
 
 
-@dataclass(frozen=True)
-class Trial:
-    """Values to try at some sites, row by row.
-
-    Args:
-        values: From site names to values, ``[rows, *value.shape]``.
-        rows: How many.
-    """
-
-    values: dict[str, Tensor]
-    rows: int
-
-
 def replay(
     run: Run,
     trials: list[Trial],
     switched: Callable[[Any], Any],
     parallel: bool = True,
-) -> list["Replayed"]:
+) -> list[Replayed]:
     """The terms of the objective under each trial.
 
     Args:
@@ -60,22 +53,13 @@ def replay(
         switched: Puts the loss's choice of estimators on a guide.
         parallel: Whether all rows run at once; else the program runs once for each.
     """
-    order = [n for n, site in samples(run.guide)]
-    depends = {
-        name: {
-            term.key[1]
-            for term in run.terms
-            if term.key[0] == "guide" and _comes_from(term, name, order)
-        }
-        for trial in trials
-        for name in trial.values
-    }
+    depends = _redrawn(run, trials)
     if parallel:
         itself = Trial({}, 1)
         *found, again = _replay_together(run, [*trials, itself], depends, switched)
-        if not _is_the_run(again, run):
+        if not is_the_run(again, run):
             (alone,) = _replay_together(run, [itself], depends, switched)
-            if _is_the_run(alone, run):  # else it has randomness that Pyro cannot see
+            if is_the_run(alone, run):  # else it has randomness that Pyro cannot see
                 raise ValueError(
                     "the program mixes values of a draw that were to be tried apart: "
                     f"{_BROADCAST}"
@@ -88,8 +72,40 @@ def replay(
             for row in range(trial.rows)
         ]
         single = [_replay_together(run, [r], depends, switched, False)[0] for r in rows]
-        found.append(_joined(single))
+        found.append(joined(single))
     return found
+
+
+def replay_alike(
+    run: Run, trial: Trial, switched: Callable[[Any], Any], cells: Mapping[str, Plates]
+) -> Replayed | None:
+    """The terms under a trial with one value for all cells, where that is enough.
+
+    Not if a program needs values as large as its draws, nor if other draws depend on
+    these, which then have to be drawn in every cell.
+    """
+    depends = _redrawn(run, [trial])
+    if any(found - {name} for name, found in depends.items()):
+        return None
+    try:
+        (found,) = _replay_together(run, [trial], depends, switched)
+    except ValueError:
+        return None
+    return found if has_the_run(found, trial, run, cells) else None
+
+
+def _redrawn(run: Run, trials: list[Trial]) -> dict[str, set[str]]:
+    """The guide sites that have to be drawn again when that of the key changes."""
+    order = [n for n, site in samples(run.guide)]
+    return {
+        name: {
+            term.key[1]
+            for term in run.terms
+            if term.key[0] == "guide" and _comes_from(term, name, order)
+        }
+        for trial in trials
+        for name in trial.values
+    }
 
 
 def _comes_from(term: Term, name: str, order: list[str]) -> bool:
@@ -98,53 +114,6 @@ def _comes_from(term: Term, name: str, order: list[str]) -> bool:
     if term.names is None:  # nothing was tracked: all that was drawn later
         return order.index(site) >= order.index(name)
     return name in term.names
-
-
-@dataclass(frozen=True)
-class Replayed:
-    """The terms of a run under one trial.
-
-    Args:
-        terms: By owner and site, ``[rows, *plates]``, as they enter the objective.
-        plates: The plates of each.
-        log_prob: Of the values tried, with neither scale nor mask.
-    """
-
-    terms: dict[tuple[str, str], Tensor]
-    plates: dict[tuple[str, str], Plates]
-    log_prob: dict[str, Tensor]
-
-
-def _is_the_run(again: Replayed, run: Run) -> bool:
-    """Whether a row with the draws of a run has its terms."""
-    for term in run.terms:
-        if len(term.covers) > 1 or term.key not in again.terms:
-            continue  # in closed form
-        found = again.terms[term.key].detach().squeeze(0)
-        expected, found = torch.broadcast_tensors(term.cost, found)
-        tolerance = 1e3 * torch.finfo(found.dtype).eps
-        if not torch.allclose(
-            found, expected, rtol=tolerance, atol=tolerance, equal_nan=True
-        ):
-            return False
-    return True
-
-
-def _joined(single: list[Replayed]) -> Replayed:
-    """Rows that were replayed one by one; a term that a row lacks is 0 there."""
-    keys = {key: r.plates[key] for r in single for key in r.terms}
-
-    def cat(key: tuple[str, str]) -> Tensor:
-        found = [r.terms.get(key) for r in single]
-        like = next(t for t in found if t is not None)
-        return torch.cat([torch.zeros_like(like) if t is None else t for t in found])
-
-    names = [n for n in single[0].log_prob if all(n in r.log_prob for r in single)]
-    return Replayed(
-        {key: cat(key) for key in keys},
-        keys,
-        {n: torch.cat([r.log_prob[n] for r in single]) for n in names},
-    )
 
 
 def _replay_together(
@@ -209,15 +178,11 @@ def _rows(
             if owner == "guide" and isinstance(parts.entropy_term, Tensor):
                 entered = parts.entropy_term  # equal, but for how it is differentiated
             terms[owner, name] = sign * own(entered)
-            plates[owner, name] = plates_of(site) - {_frame(site, dim)}
+            plates[owner, name] = frozenset(p for p in plates_of(site) if p.dim != dim)
             if owner == "guide" and name in trial.values:
                 drawn_from = unmasked(plain(site["fn"]))
                 log_prob[name] = own(density_at(drawn_from, site["value"]))
     return Replayed(terms, plates, log_prob)
-
-
-def _frame(site: Any, dim: int) -> Any:
-    return next((f for f in site["cond_indep_stack"] if f.dim == dim), None)
 
 
 def _nesting(run: Run) -> int:
@@ -253,6 +218,7 @@ class _Retry(KeepSubsamples):
         super().__init__(run)
         self.guide = run.guide
         self.trials, self.depends, self.dim = trials, depends, dim
+        self.rows = sum(trial.rows for trial in trials)
 
     def _pyro_sample(self, msg: Any) -> None:
         super()._pyro_sample(msg)
@@ -260,24 +226,18 @@ class _Retry(KeepSubsamples):
         if not is_latent(msg) or name not in self.guide.nodes:
             return  # a draw of another branch is drawn as any other
         before = self.guide.nodes[name]
-        kept = detach_provenance(before["value"])
-        estimator = estimator_of(before["fn"])
         parts = [self._values(name, trial) for trial in self.trials]
         if all(part is None for part in parts):
-            msg["value"] = kept
+            msg["value"] = detach_provenance(before["value"])
+        elif not self.dim:  # one row, and no plate to be first of
+            (part,) = parts
+            tried = part[0] if isinstance(part, Tensor) else None
+            msg["value"] = _drawn(msg["fn"], before) if tried is None else tried
+        elif len(parts) == 1 and isinstance(parts[0], Tensor):
+            msg["value"] = self._aligned(parts[0], msg["fn"].event_dim)
         else:
-            fn = msg["fn"]
-            if isinstance(estimator, RelaxedEstimator):
-                fresh = estimator.draw(fn, torch.Size())
-            elif before["fn"].has_rsample:
-                fresh = fn.rsample()
-            else:
-                fresh = fn.sample().detach()
-            if self.dim:
-                msg["value"] = self._assembled(parts, fresh, kept, fn.event_dim)
-            else:  # one row, and no plate to be first of
-                only = parts[0]
-                msg["value"] = only[0] if isinstance(only, Tensor) else fresh
+            msg["value"] = self._assembled(parts, msg["fn"], before)
+        estimator = estimator_of(before["fn"])
         if estimator is not None:
             msg["fn"] = switch(msg["fn"], estimator)
         msg["done"] = True
@@ -290,29 +250,33 @@ class _Retry(KeepSubsamples):
             return "fresh"
         return None
 
-    def _assembled(
-        self, parts: list[Any], fresh: Tensor, kept: Tensor, event_dim: int
-    ) -> Tensor:
-        total = sum(trial.rows for trial in self.trials)
-        shape = (total, *fresh.shape[1:])
+    def _aligned(self, value: Tensor, event_dim: int) -> Tensor:
+        """``[rows or 1, *batch, *event]``, padded to the program's nesting."""
+        missing = -self.dim + event_dim - value.dim()
+        return value.reshape(value.shape[:1] + (1,) * missing + value.shape[1:])
 
-        def aligned(value: Tensor, rows: int) -> Tensor:
-            """``[rows or 1, *batch, *event]``, padded to the program's nesting."""
-            missing = -self.dim + event_dim - value.dim()
-            value = value.reshape(value.shape[:1] + (1,) * missing + value.shape[1:])
-            return value.expand(rows, *shape[1:])
-
+    def _assembled(self, parts: list[Any], fn: Any, before: Any) -> Tensor:
+        kept = detach_provenance(before["value"]).unsqueeze(0)
+        fresh = _drawn(fn, before)
         pieces, start = [], 0
         for part, trial in zip(parts, self.trials, strict=True):
-            rows = trial.rows
-            if isinstance(part, Tensor):
-                pieces.append(aligned(part, rows))
-            elif part is None:
-                pieces.append(aligned(kept.unsqueeze(0), rows))
+            if isinstance(part, str):
+                fresh = fresh.expand(self.rows, *fresh.shape[1:])
+                pieces.append(fresh[start : start + trial.rows])
             else:
-                pieces.append(fresh.expand(shape)[start : start + rows])
-            start += rows
+                value = self._aligned(kept if part is None else part, fn.event_dim)
+                pieces.append(value.expand(trial.rows, *fresh.shape[1:]))
+            start += trial.rows
         return torch.cat(pieces)
+
+
+def _drawn(fn: Any, before: Any) -> Tensor:
+    """A draw, differentiable if the one before was."""
+    estimator = estimator_of(before["fn"])
+    if isinstance(estimator, RelaxedEstimator):
+        return estimator.draw(fn, torch.Size())
+    draw: Tensor = fn.rsample() if before["fn"].has_rsample else fn.sample().detach()
+    return draw
 
 
 def base_of(site: Any) -> Any:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+import torch
 from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
@@ -64,7 +65,13 @@ class Run:
 
     def sites_with(self, kind: Any) -> list[str]:
         """The guide sites whose estimator is of a kind."""
+        if not any(issubclass(cls, kind) for cls in self._kinds):
+            return []
         return [n for n, e in self.estimators.items() if isinstance(e, kind)]
+
+    @cached_property
+    def _kinds(self) -> set[type[GradientEstimator]]:
+        return {type(estimator) for estimator in self.estimators.values()}
 
     @property
     def terms(self) -> list[Term]:
@@ -85,30 +92,45 @@ class Run:
         """The terms, to be shared out among the score sites."""
         return Costs(self.terms)
 
+    @property
     def negative_elbo(self) -> Any:
-        """The value of the loss for this run."""
-        return negative_elbo(self.model, self.guide, self.tracked)
+        r"""The value of the loss: :math:`\log q - \log p`, scaled and masked."""
+        return self._sums[0]
+
+    @cached_property
+    def _sums(self) -> tuple[Any, Any]:
+        """The value of the loss, and its surrogate if no term is replaced."""
+        on_path: Any = 0.0
+        off_path: Any = 0.0
+        partly: Any = 0.0
+        for _, site in samples(self.model):
+            on_path = on_path - site["log_prob_sum"]
+        for _, site in samples(self.guide):
+            log_prob, entropy_term = site["log_prob"], site["score_parts"].entropy_term
+            if entropy_term is log_prob:
+                on_path = on_path + log_prob.sum()
+            else:
+                off_path = off_path + log_prob.detach().sum()
+                if isinstance(entropy_term, Tensor):
+                    partly = partly + entropy_term.sum()
+        value = torch.as_tensor(on_path).detach() + off_path
+        if not self.tracked:
+            return value, on_path + partly
+        return detach_provenance(value), detach_provenance(on_path + partly)
 
     def pathwise_surrogate(self, summed_out: Iterable[str]) -> Any:
         """The same as the estimators would differentiate it along the paths.
 
         Without the terms that depend on sites that are summed out, which the sum has.
         """
+        if not summed_out and not self.sites_with(Analytic):
+            return self._sums[1]
         surrogate: Any = 0.0
-        if not summed_out and not self.sites_with(Analytic):  # no term is replaced
-            for _, site in samples(self.model):
-                surrogate = surrogate - site["log_prob_sum"]
-            for _, site in samples(self.guide):
-                entropy_term = site["score_parts"].entropy_term
-                if entropy_term is site["log_prob"]:
-                    surrogate = surrogate + site["log_prob_sum"]
-                elif isinstance(entropy_term, Tensor):
-                    surrogate = surrogate + entropy_term.sum()
-            return detach_provenance(surrogate) if self.tracked else surrogate
         for term in self.terms:
             kept = not any(term.may_depend_on(name) for name in summed_out)
-            if term.surrogate is not None and kept:
-                surrogate = surrogate - term.surrogate.sum()
+            if term.unsigned is not None and kept:
+                summed = term.unsigned.sum()
+                surrogate = surrogate - summed if term.sign > 0 else surrogate + summed
         return surrogate
 
 
@@ -127,13 +149,3 @@ def asks_for_costs(site: Any) -> bool:
     """Whether it matters for a site what its draw influences."""
     replayed = isinstance(estimator_of(site["fn"]), ReplayEstimator | Enumerate)
     return replayed or isinstance(site["score_parts"].score_function, Tensor)
-
-
-def negative_elbo(model: Any, guide: Any, tracked: bool) -> Any:
-    r""":math:`\log q - \log p`, scaled and masked."""
-    value: Any = 0.0
-    for _, site in samples(model):
-        value = value - site["log_prob_sum"]
-    for _, site in samples(guide):
-        value = value + site["log_prob_sum"]
-    return detach_provenance(value) if tracked else value

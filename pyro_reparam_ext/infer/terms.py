@@ -27,7 +27,8 @@ class Term:
         key: ``("model", site)`` or ``("guide", site)``.
         plates: The plates it is in.
         cost: Its value, detached.
-        surrogate: What to differentiate along the paths, if anything.
+        sign: 1, or -1 if it enters with a minus sign.
+        unsigned: What to differentiate along the paths, if anything, before that.
         names: The score-function draws it depends on; None if that is not known.
         covers: The log-densities it stands for, by owner and site.
     """
@@ -35,7 +36,8 @@ class Term:
     key: tuple[str, str]
     plates: Plates
     cost: Tensor
-    surrogate: Tensor | None
+    sign: int
+    unsigned: Tensor | None
     names: frozenset[str] | None
     covers: frozenset[tuple[str, str]]
 
@@ -65,16 +67,18 @@ def terms_of(
 
 
 def _sampled_term(owner: str, name: str, site: Any, tracked: bool) -> Term:
-    sign = 1 if owner == "model" else -1
-    surrogate = site["log_prob"]
-    if owner == "guide":
-        surrogate = site["score_parts"].entropy_term
-    attached = isinstance(surrogate, Tensor)
+    log_prob = site["log_prob"]
+    unsigned = log_prob if owner == "model" else site["score_parts"].entropy_term
+    if not isinstance(unsigned, Tensor):
+        unsigned = None
+    if tracked:
+        log_prob, unsigned = map(detach_provenance, (log_prob, unsigned))
     return Term(
         (owner, name),
         plates_of(site),
-        sign * detach_provenance(site["log_prob"]).detach(),
-        sign * detach_provenance(surrogate) if attached else None,
+        log_prob.detach() if owner == "model" else -log_prob.detach(),
+        1 if owner == "model" else -1,
+        unsigned,
         influences(site) if tracked else None,
         frozenset({(owner, name)}),
     )
@@ -94,6 +98,7 @@ def _closed_form_term(
         ("guide", name),
         plates_of(site),
         tensor.detach(),
+        1,
         tensor,
         names,
         frozenset(covers),

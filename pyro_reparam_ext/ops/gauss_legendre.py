@@ -4,8 +4,11 @@
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 from torch import Tensor
+
+_CACHED = 2**16  # numbers
 
 
 def gauss_legendre(
@@ -22,7 +25,8 @@ def gauss_legendre(
     any order, in the limits and in whatever ``function`` depends on.
 
     Args:
-        function: :math:`f`, called with nodes of shape ``shape + (num_nodes,)``.
+        function: :math:`f`, called with nodes of shape ``shape + (n,)``, perhaps in
+            several parts.
         lower: :math:`a`, broadcasting with :math:`b` to ``shape``.
         upper: :math:`b`.
         num_nodes: Number of evaluations of :math:`f` for each element.
@@ -32,11 +36,16 @@ def gauss_legendre(
         >>> gauss_legendre(torch.exp, torch.tensor(0.0), torch.tensor([1.0, -1.0]))
         tensor([ 1.7183, -0.6321])
     """
-    nodes, weights = legendre_nodes(num_nodes)
-    half = (0.5 * (upper - lower)).unsqueeze(-1)
-    middle = (0.5 * (upper + lower)).unsqueeze(-1)
-    t = middle + half * half.new_tensor(nodes)
-    return (function(t) * (half * half.new_tensor(weights))).sum(-1)
+    half = 0.5 * (upper - lower)
+    middle = 0.5 * (upper + lower)
+    nodes, weights = (half.new_tensor(numbers) for numbers in legendre_nodes(num_nodes))
+    # as many nodes at once as the processor's cache has room for
+    size = max(1, _CACHED // max(1, half.numel()))
+    total: Any = 0.0
+    for x, weight in zip(nodes.split(size), weights.split(size), strict=True):
+        t = middle.unsqueeze(-1) + half.unsqueeze(-1) * x
+        total = total + (function(t) * weight).sum(-1)
+    return half * total
 
 
 @cache

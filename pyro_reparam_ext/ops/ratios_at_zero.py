@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quotients whose singularity at 0 is removable, with exact derivatives there."""
+"""Functions that cancel at 0 as they are written, with exact derivatives there."""
 
 import math
 
@@ -29,6 +29,22 @@ def expm1_ratio(x: Tensor) -> Tensor:
         series = series * small + 1 / math.factorial(n)
     large = torch.where(near, 1.0, x)
     return torch.where(near, series, torch.expm1(large) / large)
+
+
+def expm1_remainder(x: Tensor) -> Tensor:
+    r""":math:`e^x - 1 - x`, about :math:`x^2/2` near 0, to its own digits.
+
+    Example:
+        >>> expm1_remainder(torch.tensor([1e-10, 1.0], dtype=torch.float64))
+        tensor([5.0000e-21, 7.1828e-01], dtype=torch.float64)
+    """
+    near = x.abs() < _EXPM1_SWITCH
+    small = torch.where(near, x, 0.0)
+    series = torch.zeros_like(small)
+    for n in range(15, 1, -1):
+        series = series * small + 1 / math.factorial(n)
+    large = torch.where(near, 1.0, x)
+    return torch.where(near, series * small.square(), torch.expm1(large) - large)
 
 
 def log1p_ratio(x: Tensor) -> Tensor:

@@ -7,13 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyro_reparam_ext.ops.by_regime import by_regime
 from pyro_reparam_ext.ops.gaussian_interval import (
-    GaussianInterval,
     anchored_integrals,
     exponent,
     gaussian_interval,
     is_narrow,
-    log_gaussian_mass,
     narrow_integrals,
     upper_tail,
 )
@@ -59,7 +58,7 @@ class _Offset(torch.autograd.Function):
 
     @staticmethod
     def forward(u: Tensor, lower: Tensor, width: Tensor, scale: Tensor) -> Tensor:
-        return scale * _solve(u, gaussian_interval(lower / scale, width / scale))
+        return scale * _solve(u, lower / scale, width / scale)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -74,33 +73,34 @@ class _Offset(torch.autograd.Function):
         a = torch.where(no_low, lower, torch.where(no_low, 0.0, lower) / scale)
         w = torch.where(no_high, width, torch.where(no_high, 1.0, width) / scale)
         t = offset / scale
-        by_u, *others = _gradient(t, u, gaussian_interval(a, w))
+        again = torch.is_grad_enabled()  # to be differentiated once more
+        by_u, *others = (_gradient if again else _gradient_once)(t, u, a, w)
         return tuple(grad_output * g for g in (scale * by_u, *others))
 
 
-def _solve(u: Tensor, interval: GaussianInterval) -> Tensor:
-    a, width, narrow, straddles = interval
-    anchored = torch.where(straddles, 1.0, a)
-    span = torch.where(straddles, torch.inf, width)
+def _solve_anchored(u: Tensor, a: Tensor, width: Tensor) -> Tensor:
+    """Where the anchor is a bound."""
+    interval = gaussian_interval(a, width)
+    narrow = interval.narrow
     zeroth, _ = anchored_integrals(interval)
     target = u * zeroth
-    x = torch.where(narrow, anchored * target, 0.0)
+    x = torch.where(narrow, a * target, 0.0)
     offset = torch.where(
         narrow,
         target * (1 + 0.5 * x + (2 * x.square() + target.square()) / 6),
-        _solve_tail(u, torch.where(narrow, 1.0, anchored), zeroth, narrow),
+        _solve_tail(u, torch.where(narrow, 1.0, a), zeroth, narrow),
     ).clamp(min=0)
-    offset = torch.minimum(offset, span)
+    offset = torch.minimum(offset, width)
     # Halley's method on the integral itself: exact where its logarithm cancels
     for _ in range(3):
-        near = is_narrow(anchored, offset)
+        near = is_narrow(a, offset)
         t = torch.where(near, offset, 0.1)
-        c = torch.where(near, anchored, 0.0)
+        c = torch.where(near, a, 0.0)
         step = (narrow_integrals(c, t)[0] - target) * torch.exp(exponent(c, t))
         t = t - step / (1 + 0.5 * step * (c + t))
         offset = torch.where(near, t, offset)
-        offset = torch.minimum(offset.clamp(min=0), span)
-    return torch.where(straddles, _solve_straddling(u, interval), offset)
+        offset = torch.minimum(offset.clamp(min=0), width)
+    return offset
 
 
 def _solve_tail(u: Tensor, a: Tensor, zeroth: Tensor, unused: Tensor) -> Tensor:
@@ -118,10 +118,9 @@ def _solve_tail(u: Tensor, a: Tensor, zeroth: Tensor, unused: Tensor) -> Tensor:
     return t
 
 
-def _solve_straddling(u: Tensor, interval: GaussianInterval) -> Tensor:
-    a = torch.where(interval.straddles, interval.a, -1.0)
-    b = a + torch.where(interval.straddles, interval.width, 2.0)
-    b = torch.where(torch.isinf(interval.width), math.inf, b)
+def _solve_straddling(u: Tensor, a: Tensor, width: Tensor) -> Tensor:
+    """Where it is the mode."""
+    b = torch.where(torch.isinf(width), math.inf, a + width)
     below = (1 - u) * upper_tail(-a) + u * upper_tail(-b)
     above = (1 - u) * upper_tail(a) + u * upper_tail(b)
     lower = below < above
@@ -129,52 +128,43 @@ def _solve_straddling(u: Tensor, interval: GaussianInterval) -> Tensor:
     return torch.minimum(torch.maximum(torch.where(lower, z, -z), a), b)
 
 
-def _gradient(
-    t: Tensor, u: Tensor, interval: GaussianInterval
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _straddling_gradient(t: Tensor, u: Tensor, a: Tensor, width: Tensor) -> Tensor:
     """Derivatives of the offset in ``u``, ``lower`` (at fixed width), ``width`` and
-    ``scale``, at scale 1.
+    ``scale``, at scale 1, where the anchor is the mode: the identities as they are.
     """  # noqa: D205
-    a, width, _, straddles = interval
-    rise = torch.exp(exponent(interval.anchor, t))
-    by_u = torch.exp(log_gaussian_mass(interval)) * rise
-    # wide and around the mode: the two identities as they are
     has_low, has_high = torch.isfinite(a), torch.isfinite(width)
-    low = torch.where(has_low, a, 0.0)
+    low = torch.where(has_low, a, -1.0)
     span = torch.where(has_high, width, 1.0)
-    by_low = (1 - u) * torch.exp(exponent(low, t - torch.where(straddles, low, 0.0)))
+    below = torch.where(has_low, upper_tail(-low), 0.0)
+    above = torch.where(has_high, upper_tail(low + span), 0.0)
+    mass = math.sqrt(2 * math.pi) * (1 - (below + above))
+    by_low = (1 - u) * torch.exp(exponent(low, t - low))
     by_low = torch.where(has_low, by_low, 0.0)
-    rest = span - torch.where(straddles, t - low, t)
-    z = interval.anchor + t
-    by_high = torch.where(has_high, u * torch.exp(-exponent(z, rest)), 0.0)
-    by_scale = t - low * by_low - (low + span) * by_high
-    # anchored at a bound
-    shift, dilation = _anchored_gradient(t, u, by_high, rise, interval)
-    return (
-        by_u,
-        torch.where(straddles, by_low + by_high, shift),
-        by_high,
-        torch.where(straddles, by_scale, dilation),
-    )
+    by_high = u * torch.exp(-exponent(t, span - (t - low)))
+    by_high = torch.where(has_high, by_high, 0.0)
+    by_scale = t - torch.where(has_low, low, 0.0) * by_low - (low + span) * by_high
+    by_u = mass * torch.exp(0.5 * t.square())
+    return torch.stack([by_u, by_low + by_high, by_high, by_scale])
 
 
-def _anchored_gradient(
-    t: Tensor, u: Tensor, by_high: Tensor, rise: Tensor, interval: GaussianInterval
-) -> tuple[Tensor, Tensor]:
-    r"""Derivatives in the bound and the scale, where :math:`\partial z/\partial l +
-    \partial z/\partial h - 1` would cancel: it is about :math:`-t/l` in a tail.
-    """  # noqa: D205
-    _, width, narrow, straddles = interval
-    a = torch.where(straddles, 1.0, interval.a)
-    t = torch.where(straddles, 0.1, t)
-    rise = torch.where(straddles, 1.0, rise)
-    width = torch.where(torch.isfinite(width) & ~straddles, width, 1.0)
+def _anchored_gradient(t: Tensor, u: Tensor, a: Tensor, width: Tensor) -> Tensor:
+    r"""The same where the anchor is a bound.
+
+    There :math:`\partial z/\partial l + \partial z/\partial h - 1` would cancel: it is
+    about :math:`-t/l` in a tail.
+    """
+    interval = gaussian_interval(a, width)
+    zeroth, whole = anchored_integrals(interval)
+    rise = torch.exp(exponent(a, t))
+    has_high = torch.isfinite(width)
+    width = torch.where(has_high, width, 1.0)
+    by_high = u * torch.exp(-exponent(a + t, width - t))
+    by_high = torch.where(has_high, by_high, 0.0)
     # near the bound: the first moments of the interval and of its part up to z
     near = is_narrow(a, t)
     near_a, near_t = torch.where(near, a, 0.0), torch.where(near, t, 0.1)
     near_rise = torch.where(near, rise, 1.0)
     _, part, part_exponent = narrow_integrals(near_a, near_t)
-    _, whole = anchored_integrals(interval)
     by_moments = (part - u * whole) * near_rise
     # farther away: the moments of what lies beyond, on the same scale as the result
     far_a, far_t = torch.where(near, 1.0, a), torch.where(near, 1.0, t)
@@ -185,9 +175,44 @@ def _anchored_gradient(
     by_tails = by_low * mills_ratio_complement(far_a) + by_high * beyond_b - beyond
     shift = torch.where(near, by_moments, by_tails)
     # a narrow interval is almost uniform, so that the scale matters little
+    narrow = interval.narrow
     *_, whole_exponent = narrow_integrals(
         torch.where(narrow, a, 0.0), torch.where(narrow, width, 0.1)
     )
     by_exponents = 2 * (u * whole_exponent - part_exponent) * near_rise
     dilation = torch.where(narrow, by_exponents, t - a * shift - width * by_high)
-    return shift, dilation
+    return torch.stack([zeroth * rise, shift, by_high, dilation])
+
+
+def _gradient(t: Tensor, u: Tensor, a: Tensor, width: Tensor) -> Tensor:
+    """In both regimes, to be differentiated again."""
+    straddles = gaussian_interval(a, width).straddles
+    inside = _straddling_gradient(
+        torch.where(straddles, t, 0.0),
+        u,
+        torch.where(straddles, a, -1.0),
+        torch.where(straddles, width, 2.0),
+    )
+    at_bound = _anchored_gradient(
+        torch.where(straddles, 0.1, t),
+        u,
+        torch.where(straddles, 1.0, a),
+        torch.where(straddles, 1.0, width),
+    )
+    return torch.where(straddles, inside, at_bound)
+
+
+def _is_straddling(_: Tensor, *interval: Tensor) -> Tensor:
+    return gaussian_interval(*interval[-2:]).straddles
+
+
+_solve = by_regime(
+    "truncated_normal_offset", _is_straddling, _solve_straddling, _solve_anchored
+)
+_gradient_once = by_regime(
+    "truncated_normal_offset_gradient",
+    _is_straddling,
+    _straddling_gradient,
+    _anchored_gradient,
+    outputs=4,
+)

@@ -19,6 +19,7 @@ from collections.abc import Collection
 
 from pyro_reparam_ext.testing import (
     density_laws,
+    event_laws,
     gradient_laws,
     program_laws,
     sampling_laws,
@@ -31,6 +32,7 @@ DISTRIBUTION_LAWS: tuple[Law, ...] = (
     *shape_laws.LAWS,
     *sampling_laws.LAWS,
     *density_laws.LAWS,
+    *event_laws.LAWS,
     *gradient_laws.LAWS,
     *program_laws.LAWS,
 )

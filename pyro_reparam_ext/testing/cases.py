@@ -47,6 +47,8 @@ class DistributionCase:
             it: the laws that need all of the mass leave these points out.
         twice_differentiable: Whether draws have second derivatives; a class without
             must raise rather than return wrong ones.
+        draws: How many draws the law of expectations takes, each with parameters of
+            its own; fewer for a class whose cost is in its parameters.
     """
 
     name: str
@@ -64,6 +66,7 @@ class DistributionCase:
     period: float | None = None
     unresolved: frozenset[str] = field(default_factory=frozenset)
     twice_differentiable: bool = True
+    draws: int = 100_000
 
     def __post_init__(self) -> None:
         where = f"DistributionCase {self.name!r}"

@@ -16,11 +16,11 @@ from pyro_reparam_ext.testing.law import (
     Law,
     close,
     follows_value,
+    is_scalar,
     is_special,
     seeded,
 )
 
-DRAWS = 100_000
 SIGMAS = 5.0
 
 Parameters = Mapping[str, Tensor]
@@ -54,7 +54,7 @@ def pathwise(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
 
 def expectation(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     r""":math:`E[f'(z)\,\partial z/\partial\theta] = \partial_\theta E f`, within 5σ."""
-    leaves = case.leaves(point, dtype, (DRAWS,))
+    leaves = case.leaves(point, dtype, (case.draws,))
     z = case.make(**leaves).rsample()
     by_draw = torch.autograd.grad(z.sum(), list(leaves.values()))
     z = z.detach().double()
@@ -68,7 +68,7 @@ def expectation(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
         slope = torch.func.vmap(torch.func.grad(f))(z.reshape(-1)).reshape(z.shape)
         for name, g, e in zip(leaves, by_draw, expected, strict=True):
             terms = _align(slope, g) * g.double()
-            error = terms.std(0) / DRAWS**0.5
+            error = terms.std(0) / case.draws**0.5
             rounding = 1e2 * torch.finfo(dtype).eps * terms.abs().mean(0)
             e = e.where(exact[name].isfinite(), 0.0)
             close(
@@ -118,8 +118,15 @@ def second_derivative(case: DistributionCase, point: str, dtype: torch.dtype) ->
         for _ in range(2)
     )
 
+    event_shape = case.distribution(point).event_shape
+    shares = torch.linspace(1, 2, event_shape.numel()).reshape(event_shape)
+
+    def unequal(parameters: Parameters, anchor: Tensor) -> Tensor:
+        # the plain sum of an event may be constant, as on the simplex
+        return path(parameters, anchor) * shares
+
     def slope(parameters: Parameters, anchor: Tensor, graph: bool = False) -> Tensor:
-        return _along(weight, _derivatives(path, parameters, anchor, graph), dim)
+        return _along(weight, _derivatives(unequal, parameters, anchor, graph), dim)
 
     total = slope(parameters, anchor, graph=True).sum()
     # z linear in every parameter leaves nothing to differentiate
@@ -132,8 +139,7 @@ def second_derivative(case: DistributionCase, point: str, dtype: torch.dtype) ->
     h = 1e-5
     moves = follows_value(case, point)
     # a value moves along the path, noise stays
-    here = _derivatives(path, parameters, anchor)
-    speed = _along(direction, here, dim) if moves else torch.zeros(())
+    speed = velocity(path, parameters, anchor, direction, dim) if moves else 0.0
     sides = []
     for sign in (1, -1):
         moved = {
@@ -162,6 +168,23 @@ def anchored(
         z = d.sample(torch.Size(shape))
         return z, lambda parameters, z: case.make(**parameters).attach_gradient(z)
     return torch.zeros(()), lambda parameters, _: seeded(case.make(**parameters), ())
+
+
+def velocity(
+    path: Path, parameters: Parameters, anchor: Tensor, direction: Parameters, dim: int
+) -> Tensor:
+    """How each element of a draw moves as the parameters move in a direction.
+
+    Draws have ``dim`` dimensions before those of the event.
+    """
+    z = path(parameters, anchor)
+    moving = list(parameters.values())
+    speeds = []
+    for element in z.reshape((*z.shape[:dim], -1)).unbind(-1):
+        grads = torch.autograd.grad(element.sum(), moving, retain_graph=True)
+        along = dict(zip(parameters, grads, strict=True))
+        speeds.append(_along(direction, along, dim))
+    return torch.stack(speeds, -1).reshape(z.shape)
 
 
 def _derivatives(
@@ -214,8 +237,8 @@ def _is_twice_differentiable(case: DistributionCase, point: str) -> bool:
 
 
 LAWS = [
-    Law(pathwise, dtypes=DOUBLE),
-    Law(expectation, dtypes=BOTH),
+    Law(pathwise, applies=is_scalar, dtypes=DOUBLE),
+    Law(expectation, applies=is_scalar, dtypes=BOTH),
     Law(special_limit, applies=is_special, dtypes=DOUBLE),
     Law(second_derivative, applies=_is_twice_differentiable, dtypes=DOUBLE),
 ]

@@ -121,6 +121,11 @@ def follows_value(case: DistributionCase, point: str) -> bool:
     return hasattr(case.distribution(point), "attach_gradient")
 
 
+def is_scalar(case: DistributionCase, point: str) -> bool:
+    """The cases of scalar events, which quadrature covers."""
+    return not case.distribution(point).event_shape
+
+
 def is_special(case: DistributionCase, point: str) -> bool:
     """The points at which a formula changes branch."""
     return point in case.special

@@ -34,7 +34,7 @@ def vmap(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
         )(parameters)
         assert draws.shape == (3, 5, *d.batch_shape, *d.event_shape)
         assert draws.isfinite().all()
-        assert len(draws.flatten(1)[:, 0].unique()) == 3
+        assert len(draws.flatten(1).unique(dim=0)) == 3
         log_prob = torch.func.vmap(lambda p, z: case.make(**p).log_prob(z))(
             parameters, draws
         )
@@ -85,9 +85,11 @@ def svi(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
 
     def model() -> None:
         with pyro.plate("data", 3):
-            z = pyro.sample("z", case.make(**parameters).expand([3]))
-            x = torch.full((3,), 0.2, dtype=dtype)
-            pyro.sample("x", pyro.distributions.Normal(z.tanh(), 0.5), obs=x)
+            d = case.make(**parameters).expand([3])
+            z = pyro.sample("z", d)
+            x = torch.full_like(z, 0.2)
+            noisy = pyro.distributions.Normal(z.tanh(), 0.5).to_event(d.event_dim)
+            pyro.sample("x", noisy, obs=x)
 
     def guide() -> None:
         moving = {
@@ -116,17 +118,17 @@ def nuts(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
         z = pyro.sample("z", d.to_event(len(d.batch_shape)))
         pyro.sample(
             "x",
-            pyro.distributions.Normal(z.tanh(), 1.0).to_event(len(d.batch_shape)),
-            obs=torch.full(d.batch_shape, 0.2, dtype=dtype),
+            pyro.distributions.Normal(z.tanh(), 1.0).to_event(z.dim()),
+            obs=torch.full_like(z, 0.2),
         )
 
     kernel = NUTS(model, max_tree_depth=3)
     mcmc = MCMC(kernel, num_samples=10, warmup_steps=10, disable_progbar=True)
     mcmc.run()
     draws = mcmc.get_samples()["z"]
-    assert draws.shape == (10, *d.batch_shape)
+    assert draws.shape == (10, *d.batch_shape, *d.event_shape)
     assert d.support.check(draws).all()
-    assert len(draws.reshape(10, -1)[:, 0].unique()) > 1
+    assert len(draws.reshape(10, -1).unique(dim=0)) > 1
 
 
 def _first_element(

@@ -17,6 +17,7 @@ from pyro_reparam_ext.testing.law import (
     epsilon,
     is_implicit,
     is_resolved,
+    is_scalar,
     is_transport,
 )
 
@@ -27,7 +28,7 @@ FAILURE = 1e-6  # probability that a true law is reported broken, per batch elem
 def in_support(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     """Every draw is finite and in the support, and has a finite log density."""
     d = case.distribution(point, dtype)
-    z = d.sample((DRAWS,))
+    z = d.sample((DRAWS // d.event_shape.numel(),))
     assert z.isfinite().all(), f"{int((~z.isfinite()).sum())} draws are not finite"
     inside = d.support.check(z)
     assert inside.all(), f"{int((~inside).sum())} draws are outside the support"
@@ -171,9 +172,9 @@ LAWS = [
     Law(in_support),
     Law(reproducible),
     Law(differentiable),
-    Law(round_trip, applies=is_transport),
-    Law(log_det, applies=is_transport),
-    Law(standardized, applies=both(is_transport, is_resolved)),
+    Law(round_trip, applies=both(is_scalar, is_transport)),
+    Law(log_det, applies=both(is_scalar, is_transport)),
+    Law(standardized, applies=both(is_scalar, both(is_transport, is_resolved))),
     Law(standardized, applies=both(is_implicit, is_resolved)),
-    Law(fit),
+    Law(fit, applies=is_scalar),
 ]

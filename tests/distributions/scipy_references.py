@@ -40,6 +40,21 @@ class NormalMixture:
         return second - self.mean() ** 2
 
 
+class ReciprocalInverseGaussian:
+    """Scipy integrates its moments, slowly: here they are written down."""
+
+    def __init__(self, loc: Any, concentration: Any) -> None:
+        self.inverse, self.rest = 1 / loc, 1 / concentration
+        law = stats.recipinvgauss(loc / concentration, scale=1 / concentration)
+        self.logpdf, self.cdf = law.logpdf, law.cdf
+
+    def mean(self) -> Any:
+        return self.inverse + self.rest
+
+    def var(self) -> Any:
+        return self.rest * (self.inverse + 2 * self.rest)
+
+
 SCIPY: dict[str, Callable[..., Any]] = {
     "Kumaraswamy": lambda concentration1, concentration0: Kumaraswamy(a=0, b=1)(
         concentration1, concentration0
@@ -47,6 +62,11 @@ SCIPY: dict[str, Callable[..., Any]] = {
     "VonMises": lambda loc, concentration: stats.vonmises(concentration, loc),
     "InverseGaussian": lambda loc, concentration: stats.invgauss(
         loc / concentration, scale=concentration
+    ),
+    "ReciprocalInverseGaussian": ReciprocalInverseGaussian,
+    # scipy's tail weight and skewness have no dimension
+    "NormalInverseGaussian": lambda loc, scale, tailweight, skewness: (
+        stats.norminvgauss(tailweight * scale, skewness * scale, loc, scale)
     ),
     "MixtureSameFamily": NormalMixture,
     "GeneralizedPareto": lambda loc, scale, concentration: stats.genpareto(

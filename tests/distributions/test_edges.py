@@ -14,10 +14,15 @@ from torch import tensor
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.testing import DistributionCase
+from pyro_reparam_ext.testing.law import is_scalar
 from tests.cases import DISTRIBUTIONS
 
 # whose parameters are its own, not those of a distribution it is given
-PARAMETRIC = [case for case in DISTRIBUTIONS if isinstance(case.make, type)]
+PARAMETRIC = [
+    case
+    for case in DISTRIBUTIONS
+    if isinstance(case.make, type) and is_scalar(case, next(iter(case.points)))
+]
 
 
 def ids(case):

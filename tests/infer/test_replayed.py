@@ -120,6 +120,37 @@ def test_a_program_that_mixes_what_is_tried_apart_is_told(mix, estimator):
             one_by_one.loss_and_grads(lambda: three(mix), three_guide)
 
 
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda z: 2 * z,  # one value for all cells is enough
+        lambda z: z.reshape(*z.shape[:-1], 3),  # an error without all of them
+        lambda z: z * (1.0 + torch.arange(z.shape[-1])),  # a wrong value without
+    ],
+    ids=["alike", "raises", "differs"],
+)
+def test_a_program_may_need_a_value_in_each_cell(use):
+    x = T([1.5, -0.3, 0.7])
+
+    def model():
+        with pyro.plate("d", 3):
+            z = pyro.sample("z", dist.Bernoulli(0.4))
+            pyro.sample("x", dist.Normal(use(z), 1.0), obs=x)
+
+    def guide():
+        logits = pyro.param("logits", T([0.3, -0.5, 0.8]))
+        with pyro.plate("d", 3):
+            pyro.sample("z", dist.Bernoulli(logits=logits))
+
+    results = []
+    for together in (True, False):
+        clear_gradients()
+        loss = TraceSwitch_ELBO("enum", vectorize_replays=together)
+        loss.loss_and_grads(model, guide)
+        results.append(parameter_gradients())
+    torch.testing.assert_close(*results)
+
+
 def test_one_by_one_a_program_need_not_broadcast():
     results = []
     for program, together in ((torch.sum, False), (lambda z: z.sum(-1), True)):
