@@ -11,6 +11,7 @@ from torch.distributions import Distribution, constraints
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
 from pyro_reparam_ext.distributions.log_tails import log_tails_and_density
 from pyro_reparam_ext.distributions.mixture_components import (
+    draw_components,
     scalar_factor,
     why_no_conditionals,
 )
@@ -129,6 +130,17 @@ class MixtureSameFamily(dist.MixtureSameFamily):
         if self._obstacle is not None:
             raise NotImplementedError(self._obstacle)
         return self.attach_gradient(self.sample(torch.Size(sample_shape)))
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """A draw without gradient; the same as ``rsample`` under the same seed."""
+        shape = torch.Size(sample_shape)
+        with torch.no_grad():
+            chosen = self.mixture_distribution.sample(shape)
+            draws = draw_components(self.component_distribution, shape)
+            dim = chosen.dim()
+            index = chosen.reshape(*chosen.shape, 1, *(1 for _ in self.event_shape))
+            index = index.expand(*chosen.shape, 1, *self.event_shape)
+            return draws.gather(dim, index).squeeze(dim)
 
     def attach_gradient(self, value: Tensor) -> Tensor:
         r"""``value``, made to depend on the parameters along the path through it.
