@@ -87,6 +87,23 @@ PANELS = {
     "InverseGamma": Panel(
         lambda a: D.InverseGamma(a, 1.0), r"\alpha", (1.0, 2.0, 5.0), (0, 2)
     ),
+    "Beta": Panel(lambda a: D.Beta(a, 1.5), r"\alpha", (0.4, 1.5, 5.0), (0, 1)),
+    "StudentT": Panel(lambda df: D.StudentT(df), r"\nu", (0.7, 2.0, 30.0), (-5, 5)),
+    "FisherSnedecor": Panel(
+        lambda df: D.FisherSnedecor(df, 8.0), r"\nu_1", (1.5, 4.0, 20.0), (0, 4)
+    ),
+    "ReciprocalInverseGaussian": Panel(
+        lambda scale: D.ReciprocalInverseGaussian(1.0, scale),
+        r"\lambda",
+        (0.7, 2.0, 10.0),
+        (0, 4),
+    ),
+    "NormalInverseGaussian": Panel(
+        lambda skewness: D.NormalInverseGaussian(0.0, 1.0, 1.5, skewness),
+        r"\beta",
+        (-1.0, 0.0, 1.0),
+        (-4, 4),
+    ),
 }
 
 
