@@ -13,6 +13,7 @@ from tests.gamma_cases import GAMMA_CASES
 from tests.inverse_gaussian_cases import INVERSE_GAUSSIAN_RELATIVES
 from tests.iw_models import IW_MODELS
 from tests.matrix_cases import MATRIX_DISTRIBUTIONS
+from tests.mixture_cases import MIXTURES
 from tests.models import MODELS
 from tests.references import (
     generalized_pareto,
@@ -178,5 +179,6 @@ DISTRIBUTIONS = [
     *MATRIX_DISTRIBUTIONS,
     *GAMMA_CASES,
     *TRUNCATED,
+    *MIXTURES,
     *INVERSE_GAUSSIAN_RELATIVES,
 ]

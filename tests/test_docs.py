@@ -102,9 +102,13 @@ METHODS = {
 }
 
 
-@pytest.mark.parametrize("case", DISTRIBUTIONS, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case",
+    [case for case in DISTRIBUTIONS if "(" not in case.name],  # one of each class
+    ids=lambda case: case.name,
+)
 def test_the_row_has_the_methods_of_the_class(case) -> None:
-    row = table(DOCS / "distributions.md", "class")[case.name.split("(")[0]]
+    row = table(DOCS / "distributions.md", "class")[case.name]
     cell = row["besides `log_prob` and `rsample`"].replace("circular ", "")
     offered = [word for word, names in METHODS.items() if offers_all(case, names)]
     assert cell.split(", ") == offered

@@ -60,19 +60,6 @@ TRUNCATED = [
         },
     ),
     DistributionCase(
-        name="Truncated(Laplace)",
-        make=over(dist.Laplace),
-        reference=truncated.LAPLACE,
-        points={
-            "vector": {
-                "loc": 0.0,
-                "scale": [1.0, 0.5],
-                "low": [-1.0, 40.0],
-                "high": [2.0, math.inf],
-            }
-        },
-    ),
-    DistributionCase(
         name="Truncated(Gumbel)",
         make=over(dist.Gumbel),
         reference=truncated.GUMBEL,
@@ -95,19 +82,6 @@ TRUNCATED = [
                 "concentration": [1.7, 0.8],
                 "low": [0.2, -1.0],
                 "high": [math.inf, 2.0],
-            }
-        },
-    ),
-    DistributionCase(
-        name="Truncated(Kumaraswamy)",
-        make=over(D.Kumaraswamy),
-        reference=truncated.KUMARASWAMY,
-        points={
-            "vector": {
-                "concentration1": 1.7,
-                "concentration0": 2.5,
-                "low": [0.2, 0.9],
-                "high": [0.7, 0.95],
             }
         },
     ),

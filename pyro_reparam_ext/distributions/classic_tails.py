@@ -50,9 +50,13 @@ _LOG2 = math.log(2)
 
 def _symmetric(d: Any, tail: Map, quantile: Map) -> LogTails:
     """Of location and scale; ``tail`` is the lower one of the standard law."""
+
+    def both(value: Tensor) -> tuple[Tensor, Tensor]:
+        x = (value - d.loc) / d.scale
+        return tail(x), tail(-x)
+
     return LogTails(
-        lower=lambda value: tail((value - d.loc) / d.scale),
-        upper=lambda value: tail((d.loc - value) / d.scale),
+        both=both,
         lower_quantile=lambda log_p: d.loc + d.scale * quantile(log_p),
         upper_quantile=lambda log_p: d.loc - d.scale * quantile(log_p),
     )
@@ -68,8 +72,7 @@ def normal(d: Normal) -> LogTails:
 def standard_normal(d: noise.StandardNormal) -> LogTails:
     """The same without parameters."""
     return LogTails(
-        lower=log_normal_cdf,
-        upper=lambda value: log_normal_cdf(-value),
+        both=lambda value: (log_normal_cdf(value), log_normal_cdf(-value)),
         lower_quantile=log_normal_quantile,
         upper_quantile=lambda log_p: -log_normal_quantile(log_p),
     )
@@ -128,8 +131,7 @@ def half_normal(d: HalfNormal) -> LogTails:
         )
 
     return LogTails(
-        lower=lower,
-        upper=lambda value: _LOG2 + log_normal_cdf(-value / d.scale),
+        both=lambda value: (lower(value), _LOG2 + log_normal_cdf(-value / d.scale)),
         lower_quantile=lambda log_p: (
             d.scale * math.sqrt(2) * torch.erfinv(torch.exp(log_p))
         ),
@@ -147,9 +149,12 @@ def half_cauchy(d: HalfCauchy) -> LogTails:
     def tangent(log_p: Tensor) -> Tensor:
         return torch.tan(0.5 * math.pi * torch.exp(log_p))
 
+    def both(value: Tensor) -> tuple[Tensor, Tensor]:
+        scale = d.scale.expand(value.shape)
+        return log_angle(value, scale), log_angle(scale, value)
+
     return LogTails(
-        lower=lambda value: log_angle(value, d.scale.expand(value.shape)),
-        upper=lambda value: log_angle(d.scale.expand(value.shape), value),
+        both=both,
         lower_quantile=lambda log_p: d.scale * tangent(log_p),
         upper_quantile=lambda log_p: d.scale / tangent(log_p),
     )
@@ -160,8 +165,10 @@ def uniform(d: Uniform) -> LogTails:
     """The distances from either end."""
     width = d.high - d.low
     return LogTails(
-        lower=lambda value: ((value - d.low) / width).log(),
-        upper=lambda value: ((d.high - value) / width).log(),
+        both=lambda value: (
+            ((value - d.low) / width).log(),
+            ((d.high - value) / width).log(),
+        ),
         lower_quantile=lambda log_p: d.low + width * torch.exp(log_p),
         upper_quantile=lambda log_p: d.high - width * torch.exp(log_p),
     )
@@ -171,8 +178,7 @@ def uniform(d: Uniform) -> LogTails:
 def standard_uniform(d: noise.StandardUniform) -> LogTails:
     """The distances from 0 and 1."""
     return LogTails(
-        lower=torch.log,
-        upper=lambda value: torch.log1p(-value),
+        both=lambda value: (value.log(), torch.log1p(-value)),
         lower_quantile=torch.exp,
         upper_quantile=lambda log_p: -torch.expm1(log_p),
     )
@@ -184,8 +190,7 @@ def _of_hazard(
     """A law given by its cumulative hazard, its logarithm and the inverse of that."""
     return LogTails(
         log_density=log_density,
-        lower=lambda value: _log_of_complement(log_hazard(value)),
-        upper=lambda value: -hazard(value),
+        both=lambda value: (_log_of_complement(log_hazard(value)), -hazard(value)),
         lower_quantile=lambda log_p: value_at(_log_of_hazard(log_p)),
         upper_quantile=lambda log_p: value_at(torch.log(-log_p)),
     )
@@ -270,8 +275,7 @@ def gumbel(d: Gumbel) -> LogTails:
         lambda log_h: d.loc - d.scale * log_h,
     )
     return LogTails(
-        lower=mirrored.upper,
-        upper=mirrored.lower,
+        both=lambda value: mirrored.both(value)[::-1],
         lower_quantile=mirrored.upper_quantile,
         upper_quantile=mirrored.lower_quantile,
     )
@@ -298,8 +302,7 @@ def stock_generalized_pareto(d: GeneralizedPareto) -> LogTails:
 def _of_ours(d: Any) -> LogTails:
     no = torch.zeros((), dtype=torch.bool)
     return LogTails(
-        lower=lambda value: log_tails(d, value).lower,
-        upper=lambda value: log_tails(d, value).upper,
+        both=lambda value: log_tails(d, value)[:2],
         lower_quantile=lambda log_p: tail_quantile(d, log_p, no),
         upper_quantile=lambda log_p: tail_quantile(d, log_p, ~no),
         log_density=d.log_prob,

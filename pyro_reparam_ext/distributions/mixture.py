@@ -11,6 +11,7 @@ from torch.distributions import Distribution, constraints
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
 from pyro_reparam_ext.distributions.log_tails import log_tails_and_density
 from pyro_reparam_ext.distributions.mixture_components import (
+    draw_components,
     scalar_factor,
     why_no_conditionals,
 )
@@ -42,10 +43,11 @@ class MixtureSameFamily(dist.MixtureSameFamily):
     Args:
         mixture_distribution: a ``Categorical`` of :math:`K` categories.
         component_distribution: a distribution whose rightmost batch dimension is
-            :math:`K`. For the pathwise gradient it must be a ``MultivariateNormal``
-            or ``LowRankMultivariateNormal``, or have scalar or independent events
-            (``.to_event``, ``Independent``) with a differentiable ``cdf``: torch's
-            and Pyro's own families and this package's alike.
+            :math:`K`. For the pathwise gradient it must be a ``MultivariateNormal``,
+            ``LowRankMultivariateNormal`` or (Pyro's) ``MultivariateStudentT``, or have
+            scalar or independent events (``.to_event``, ``Independent``) with a
+            differentiable ``cdf``: torch's and Pyro's own families and this package's
+            alike, ``Gamma``, ``Beta`` and ``StudentT`` included.
         validate_args: As in torch.
 
     Shapes:
@@ -64,12 +66,12 @@ class MixtureSameFamily(dist.MixtureSameFamily):
     components ``has_rsample`` is False and ``rsample`` says why.
 
     Numerics: computed in float64, in logs, from the smaller tail. Relative error below
-    1e-12 for normal, logistic, Laplace, Cauchy and exponential components and
-    transforms of them, anywhere between and outside of them; for other families as
-    accurate as their ``cdf``, so that :math:`1 + \mathrm{erf}` and the like lose their
-    small tail. Cost: :math:`K` cdfs and densities for each coordinate and an
-    :math:`O(D^2)` solve for each draw of :math:`D` coordinates; :math:`O(K D^2)` time
-    and memory a draw for correlated ones.
+    1e-12 for components whose tails are known in logs (those that
+    :class:`~pyro_reparam_ext.distributions.Truncated` takes as a base), anywhere
+    between and outside of them; for other families as accurate as their ``cdf``, so
+    that :math:`1 + \mathrm{erf}` and the like lose their small tail. Cost: :math:`K`
+    cdfs and densities for each coordinate and an :math:`O(D^2)` solve for each draw of
+    :math:`D` coordinates; :math:`O(K D^2)` time and memory a draw for correlated ones.
 
     Source: Figurnov, Mohamed and Mnih (2018), "Implicit reparameterization gradients",
     section 4. Arguments as in :class:`torch.distributions.MixtureSameFamily`.
@@ -128,6 +130,17 @@ class MixtureSameFamily(dist.MixtureSameFamily):
         if self._obstacle is not None:
             raise NotImplementedError(self._obstacle)
         return self.attach_gradient(self.sample(torch.Size(sample_shape)))
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        """A draw without gradient; the same as ``rsample`` under the same seed."""
+        shape = torch.Size(sample_shape)
+        with torch.no_grad():
+            chosen = self.mixture_distribution.sample(shape)
+            draws = draw_components(self.component_distribution, shape)
+            dim = chosen.dim()
+            index = chosen.reshape(*chosen.shape, 1, *(1 for _ in self.event_shape))
+            index = index.expand(*chosen.shape, 1, *self.event_shape)
+            return draws.gather(dim, index).squeeze(dim)
 
     def attach_gradient(self, value: Tensor) -> Tensor:
         r"""``value``, made to depend on the parameters along the path through it.
@@ -193,8 +206,9 @@ def _obstacle(component: Distribution, validate: bool) -> str | None:
     return (
         "MixtureSameFamily.rsample: expected components with scalar events (or "
         "independent ones, by .to_event), a differentiable cdf and a connected "
-        "support, or MultivariateNormal or LowRankMultivariateNormal ones; found "
-        f"{found}. Use sample() and a score function estimator."
+        "support, or MultivariateNormal, LowRankMultivariateNormal or "
+        f"MultivariateStudentT ones; found {found}. Use sample() and a score function "
+        "estimator."
     )
 
 

@@ -6,7 +6,10 @@ What the gradient of a mixture needs of a component is its Rosenblatt factorizat
 coordinate given those before it, and how these move with the coordinates before.
 Independent coordinates have it at once. A normal component has it in the coordinates
 of its Cholesky factor, :math:`r = L^{-1}(z - \mu)`, where :math:`z_i` given
-:math:`z_{<i}` is a normal with standard score :math:`r_i` and scale :math:`L_{ii}`.
+:math:`z_{<i}` is a normal with standard score :math:`r_i` and scale :math:`L_{ii}`; for
+a Student component with :math:`\nu` degrees of freedom it is a Student law with
+:math:`\nu + i`, scale :math:`c_i L_{ii}` and score :math:`r_i/c_i`, where
+:math:`c_i^2 = (\nu + \sum_{j<i} r_j^2)/(\nu + i)` and :math:`i` counts from 0.
 """
 
 from abc import ABC, abstractmethod
@@ -15,22 +18,27 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
+from pyro.distributions import MultivariateStudentT
 from torch import Tensor
 from torch.distributions import (
     Distribution,
     Independent,
     LowRankMultivariateNormal,
     MultivariateNormal,
+    StudentT,
 )
 
+from pyro_reparam_ext.distributions.as_transport import as_transport
 from pyro_reparam_ext.distributions.held_tensors import (
     Structure,
     require_no_other,
     split_tensors,
 )
+from pyro_reparam_ext.distributions.log_gamma_draw import log_gamma_draw
 from pyro_reparam_ext.distributions.log_tails import (
     log_tails,
     log_tails_and_density,
+    tail_density,
     why_no_tails,
 )
 from pyro_reparam_ext.distributions.noise import StandardNormal
@@ -155,14 +163,69 @@ class NormalComponents(Components):
     ) -> Tensor:
         """What comes before enters the weights and the conditional means."""
         loc, scale_tril = (t.double() for t in tensors)
-        identity = torch.eye(loc.shape[-1], dtype=loc.dtype, device=loc.device)
-        whitening = torch.linalg.solve_triangular(scale_tril, identity, upper=False)
-        scale = scale_tril.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+        whitening, scale, before = _whitened(points, loc, scale_tril)
         own = responsibility.unsqueeze(-1) * (scale * whitening)
-        score = _scores(points, loc, scale_tril).unsqueeze(-1)
-        terms = score * whitening
-        before = terms - terms.cumsum(-2)  # less those of the coordinates before
-        return (shift.unsqueeze(-1) * before - own).sum(-3)
+        return (-shift.unsqueeze(-1) * before - own).sum(-3)
+
+
+@dataclass(frozen=True)
+class StudentComponents(Components):
+    """Multivariate Student laws; the tensors are df, means and Cholesky factors."""
+
+    event_ndims: int = 1
+
+    def evaluate(self, points: Tensor, tensors: list[Tensor]) -> Conditionals:
+        """Those of Student laws of growing degrees of freedom."""
+        df, loc, scale_tril = (t.double() for t in tensors)
+        score = _scores(points, loc, scale_tril)
+        degrees, spread = _conditional_scale(df, score)
+        standard = StudentT(degrees, validate_args=False)
+        tails = log_tails(standard, score / spread)
+        log_density = tail_density(standard, score / spread) - spread.log()
+        log_density = log_density - scale_tril.diagonal(dim1=-2, dim2=-1).log()
+        return Conditionals(tails.lower, tails.upper, log_density, True)
+
+    def feedback(
+        self,
+        points: Tensor,
+        tensors: list[Tensor],
+        shift: Tensor,
+        responsibility: Tensor,
+        slope: Callable[[], Tensor],
+    ) -> Tensor:
+        """What comes before enters the conditional scales, too."""
+        df, loc, scale_tril = (t.double() for t in tensors)
+        score = _scores(points, loc, scale_tril)
+        degrees, spread = _conditional_scale(df, score)
+        whitening, scale, before = _whitened(points, loc, scale_tril)
+        # half the derivative of log(nu + sum of squares)
+        growth = before / (degrees * spread.square()).unsqueeze(-1)
+        moved = scale * (whitening - score.unsqueeze(-1) * growth)
+        weights = shift * degrees
+        own = responsibility.unsqueeze(-1) * moved
+        return (-weights.unsqueeze(-1) * growth - own).sum(-3)
+
+
+def _conditional_scale(df: Tensor, score: Tensor) -> tuple[Tensor, Tensor]:
+    """Degrees of freedom and relative scale of each coordinate given those before."""
+    count = torch.arange(score.shape[-1], dtype=score.dtype, device=score.device)
+    degrees = (df.unsqueeze(-1) + count).expand(score.shape)
+    squares = score.square()
+    total = df.unsqueeze(-1) + squares.cumsum(-1) - squares
+    return degrees, (total / degrees).sqrt()
+
+
+def _whitened(
+    points: Tensor, loc: Tensor, scale_tril: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    r""":math:`W = L^{-1}`, the diagonal of :math:`L`, and
+    :math:`\sum_{m<i} r_m W_{mj}`.
+    """  # noqa: D205
+    identity = torch.eye(loc.shape[-1], dtype=loc.dtype, device=loc.device)
+    whitening = torch.linalg.solve_triangular(scale_tril, identity, upper=False)
+    terms = _scores(points, loc, scale_tril).unsqueeze(-1) * whitening
+    scale = scale_tril.diagonal(dim1=-2, dim2=-1).unsqueeze(-1)
+    return whitening, scale, terms.cumsum(-2) - terms
 
 
 def _scores(points: Tensor, loc: Tensor, scale_tril: Tensor) -> Tensor:
@@ -182,8 +245,28 @@ def components_of(component: Distribution) -> tuple[Components, list[Tensor]]:
         return NormalComponents(), [component.loc, component._unbroadcasted_scale_tril]
     if isinstance(component, LowRankMultivariateNormal):
         return NormalComponents(), [component.loc, component.scale_tril]
+    if isinstance(component, MultivariateStudentT):
+        tril = component._unbroadcasted_scale_tril
+        return StudentComponents(), [component.df, component.loc, tril]
     structure, tensors = split_tensors(scalar_factor(component))
     return FactorizedComponents(structure, event_ndims), tensors
+
+
+def draw_components(component: Distribution, sample_shape: torch.Size) -> Tensor:
+    """A draw of each; torch's normal vectors have noise that ``vmap`` refuses."""
+    if isinstance(component, MultivariateNormal | LowRankMultivariateNormal):
+        return as_transport(component).sample(sample_shape)
+    if isinstance(component, MultivariateStudentT):
+        shape = component._extended_shape(sample_shape)
+        df, loc = component.df.detach(), component.loc.detach()
+        eps = torch.randn(shape, dtype=loc.dtype, device=loc.device)
+        log_half_chi2 = log_gamma_draw(0.5 * df, shape[:-1])
+        spread = torch.exp(0.5 * ((0.5 * df.double()).log() - log_half_chi2))
+        eps = eps * spread.to(loc.dtype).unsqueeze(-1)
+        scale_tril = component.scale_tril.detach()
+        return loc + (scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
+    draws: Tensor = component.sample(sample_shape)
+    return draws
 
 
 def scalar_factor(component: Distribution) -> Distribution:
@@ -195,6 +278,8 @@ def scalar_factor(component: Distribution) -> Distribution:
 
 def why_no_conditionals(component: Distribution) -> str | None:
     """What keeps the conditionals of such components from being known, or None."""
-    if isinstance(component, MultivariateNormal | LowRankMultivariateNormal):
+    if isinstance(
+        component, MultivariateNormal | LowRankMultivariateNormal | MultivariateStudentT
+    ):
         return None
     return why_no_tails(scalar_factor(component))

@@ -50,8 +50,9 @@ class Truncated(TransportDistribution):
         base_dist: a scalar distribution whose tails are known in logs: ``Normal``,
             ``Cauchy``, ``Laplace``, ``Logistic``, ``Gumbel``, ``Exponential``,
             ``Weibull``, ``Pareto``, ``HalfNormal``, ``HalfCauchy``, ``LogNormal``,
-            ``Uniform``, ``Kumaraswamy``, ``GeneralizedPareto``; bijective transforms of
-            them; every :class:`~pyro_reparam_ext.distributions.TransportDistribution`
+            ``Uniform``, ``Kumaraswamy``, ``GeneralizedPareto``, ``Gamma``, ``Chi2``,
+            ``Beta``, ``StudentT``; bijective transforms of them (``InverseGamma``);
+            every :class:`~pyro_reparam_ext.distributions.TransportDistribution`
             of scalars; classes with ``log_cdf`` and ``log_sf``; and those given to
             :func:`~pyro_reparam_ext.distributions.register_log_tails`.
         low: :math:`l`, possibly :math:`-\infty` or below the base's support.
@@ -79,8 +80,9 @@ class Truncated(TransportDistribution):
     returned in the dtype of the base. A ``Normal`` base is a
     :class:`~pyro_reparam_ext.distributions.TruncatedNormal`, with its moments and
     its accuracy in narrow intervals far out. For other bases :math:`z` is found to the
-    rounding of float64 at :math:`z`, not at its distance from a bound. There is no
-    closed-form mean, variance or entropy.
+    rounding of float64 at :math:`z`, not at its distance from a bound. ``Gamma``,
+    ``Beta`` and ``StudentT`` have no closed-form quantile: about 30 µs a draw, against
+    less than 1 µs for the others. There is no closed-form mean, variance or entropy.
 
     Raises:
         NotImplementedError: the base's tails are not known.
@@ -261,9 +263,12 @@ class Truncated(TransportDistribution):
         u = eps.double().clamp(1e-300, 1 - 2**-53)
         with torch.no_grad():
             value = path.quantile(u, self.low, self.high)
-        bounds = (bound.expand(value.shape) for bound in (self.low, self.high))
         value = attach_gradient(
-            value, path.pull_back, u.expand(value.shape), *bounds, *path.tensors
+            value,
+            path.pull_back,
+            u.expand(value.shape),
+            *(self.low, self.high),
+            *path.tensors,
         )
         return value.to(self.low.dtype)
 

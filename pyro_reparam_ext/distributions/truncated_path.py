@@ -115,19 +115,20 @@ class TruncatedPath:
         step = grad_output * (tails[0] - density).exp()
         step = torch.where(upper, -step, step)
         cotangents: list[Tensor] = []
-        for factor in (-step, step * alpha, step * (1 - alpha)):
-            zero = torch.zeros_like(factor)
-            cotangents += [
-                torch.where(upper, zero, factor),
-                torch.where(upper, factor, zero),
-            ]
+        for factor, point in (
+            (-step, here),
+            (step * alpha, at_low),
+            (step * (1 - alpha), at_high),
+        ):
+            sides = torch.where(upper, 0.0, factor), torch.where(upper, factor, 0.0)
+            cotangents += [side.sum_to_size(point.below.shape) for side in sides]
         by_eps = (log_mass(at_low, at_high) - density).exp()
-        by_low = (1 - eps) * (density_low - density).exp()
-        by_high = eps * (density_high - density).exp()
+        by_low = grad_output * (1 - eps) * (density_low - density).exp()
+        by_high = grad_output * eps * (density_high - density).exp()
         return (
             grad_output * by_eps,
-            (grad_output * by_low).to(low.dtype),
-            (grad_output * by_high).to(high.dtype),
+            by_low.sum_to_size(low.shape).to(low.dtype),
+            by_high.sum_to_size(high.shape).to(high.dtype),
             *vjp(tuple(cotangents)),
         )
 

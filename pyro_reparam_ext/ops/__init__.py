@@ -17,8 +17,16 @@ from pyro_reparam_ext.ops.log_beta_density import (
     beta_mean_logs,
     log_beta_density,
 )
+from pyro_reparam_ext.ops.log_beta_tails import (
+    log_beta,
+    log_beta_pdf,
+    log_beta_tails,
+    log_student_pdf,
+    log_student_tail,
+)
 from pyro_reparam_ext.ops.log_gamma_density import log_gamma_density, log_of_ratio
 from pyro_reparam_ext.ops.log_gamma_ratio import log_gamma_ratio
+from pyro_reparam_ext.ops.log_gamma_tails import log_gamma_pdf, log_gamma_tails
 from pyro_reparam_ext.ops.log_normal_cdf import log_normal_cdf
 from pyro_reparam_ext.ops.log_normal_quantile import log_normal_quantile
 from pyro_reparam_ext.ops.mills_ratio import mills_ratio, mills_ratio_complement
@@ -28,6 +36,7 @@ from pyro_reparam_ext.ops.ratios_at_zero import (
     log1p_ratio,
 )
 from pyro_reparam_ext.ops.stirling import log_minus_digamma, stirling_remainder
+from pyro_reparam_ext.ops.tail_quadrature import log_tail_integral
 from pyro_reparam_ext.ops.truncated_normal_quantile import truncated_normal_offset
 
 __all__ = [
@@ -49,13 +58,21 @@ __all__ = [
     "log1mexp",
     "log1p_ratio",
     "log_bessel_k1e",
+    "log_beta",
     "log_beta_density",
+    "log_beta_pdf",
+    "log_beta_tails",
     "log_gamma_density",
+    "log_gamma_pdf",
     "log_gamma_ratio",
+    "log_gamma_tails",
     "log_minus_digamma",
     "log_normal_cdf",
     "log_normal_quantile",
     "log_of_ratio",
+    "log_student_pdf",
+    "log_student_tail",
+    "log_tail_integral",
     "logsumexp_of_others",
     "mills_ratio",
     "mills_ratio_complement",

@@ -19,8 +19,8 @@ def log_normal_quantile(log_probability: Tensor) -> Tensor:
 
     Where the probability itself underflows, by Newton's method on its logarithm.
     Error below 1e-15 relative to :math:`|x| + 1/8` in float64. The derivative is
-    :math:`\Phi(x)/\phi(x)`,
-    that is Mills' ratio at :math:`-x`; second derivatives are exact too.
+    :math:`\Phi(x)/\phi(x)`, that is Mills' ratio at :math:`-x`; second derivatives are
+    exact too.
 
     Example:
         >>> log_normal_quantile(torch.tensor([-804.608442, -1e-20]).double())

@@ -115,4 +115,34 @@ FAMILIES = {
         {"loc": 0.3, "scale": 0.8, "concentration": 0.25},
         ((0.5, 2.0), (-INF, 1.0), (1.0, INF), (1e4, INF)),
     ),
+    "Gamma": TruncatedFamily(
+        dist.Gamma,
+        truncated.GAMMA,
+        {"concentration": 2.25, "rate": 1.25},
+        ((0.5, 2.0), (-INF, INF), (60.0, INF), (40.0, 41.0), (1e-6, 1e-3)),
+    ),
+    "Gamma, small": TruncatedFamily(
+        dist.Gamma,
+        truncated.GAMMA,
+        {"concentration": 0.125, "rate": 1.25},
+        ((0.5, 2.0), (0.0009765625, 0.5), (40.0, INF), (1e-6, 1e-3)),
+    ),
+    "Beta": TruncatedFamily(
+        dist.Beta,
+        truncated.BETA,
+        {"concentration1": 1.75, "concentration0": 2.5},
+        ((0.25, 0.75), (-INF, 0.5), (0.9, INF), (1e-6, 1e-3)),
+    ),
+    "Beta, steep": TruncatedFamily(
+        dist.Beta,
+        truncated.BETA,
+        {"concentration1": 0.25, "concentration0": 30.0},
+        ((0.25, 0.75), (0.0009765625, 0.5)),
+    ),
+    "StudentT": TruncatedFamily(
+        dist.StudentT,
+        truncated.STUDENT,
+        {"df": 3.5, "loc": 0.3, "scale": 1.25},
+        (*LINE, (40.0, 41.0), (-INF, -1e4), (1e6, INF)),
+    ),
 }

@@ -188,3 +188,46 @@ GENERALIZED_PARETO = Truncated(
         start=lambda loc, scale, concentration: mp.mpf(loc),
     )
 )
+GAMMA = Truncated(
+    Base(
+        lambda z, concentration, rate: mp.gammainc(
+            concentration, 0, rate * z, regularized=True
+        ),
+        lambda z, concentration, rate: (
+            mp.mpf(rate) ** concentration
+            * z ** (concentration - 1)
+            * mp.exp(-rate * z)
+            / mp.gamma(concentration)
+        ),
+        start=lambda concentration, rate: mp.mpf(0),
+    )
+)
+BETA = Truncated(
+    Base(
+        lambda z, concentration1, concentration0: mp.betainc(
+            concentration1, concentration0, 0, z, regularized=True
+        ),
+        lambda z, concentration1, concentration0: (
+            z ** (concentration1 - 1)
+            * (1 - z) ** (concentration0 - 1)
+            / mp.beta(concentration1, concentration0)
+        ),
+        start=lambda concentration1, concentration0: mp.mpf(0),
+        end=lambda concentration1, concentration0: mp.mpf(1),
+    )
+)
+
+
+def _student_cdf(z, df, loc, scale):
+    x = (z - loc) / scale
+    tail = mp.betainc(mp.mpf(df) / 2, 0.5, 0, df / (df + x**2), regularized=True) / 2
+    return tail if x < 0 else 1 - tail
+
+
+def _student_density(z, df, loc, scale):
+    x, df = (z - loc) / scale, mp.mpf(df)
+    normalizer = scale * mp.sqrt(df) * mp.beta(mp.mpf(1) / 2, df / 2)
+    return (1 + x**2 / df) ** (-(df + 1) / 2) / normalizer
+
+
+STUDENT = Truncated(Base(_student_cdf, _student_density))
