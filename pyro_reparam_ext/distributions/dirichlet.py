@@ -100,7 +100,7 @@ class Dirichlet(ReparameterizedDistribution):
         r"""A draw of :math:`\log z`: finite where :math:`z` would underflow."""
         with torch.no_grad():
             log_value = self._log_draw(sample_shape)
-        concentration = self.concentration.double().expand(log_value.shape)
+        concentration = self.concentration.expand(log_value.shape)
         attached = attach_gradient(log_value, _pull_back_logs, concentration)
         return attached.to(self.concentration.dtype)
 
@@ -168,7 +168,8 @@ class Dirichlet(ReparameterizedDistribution):
 def _logit_path(concentration: Tensor, log_value: Tensor) -> Tensor:
     """How the logit of each element moves with its own concentration."""
     log_rest = logsumexp_of_others(log_value.movedim(-1, 0)).movedim(0, -1)
-    rest = concentration.sum(-1, keepdim=True) - concentration
+    alpha = concentration.double()
+    rest = alpha.sum(-1, keepdim=True) - alpha
     return beta_path(concentration, rest, log_value - log_rest)[0]
 
 
@@ -177,15 +178,15 @@ def _pull_back_logs(
 ) -> tuple[Tensor, ...]:
     total = grad_output.sum(-1, keepdim=True)
     path = _logit_path(parameters[0], log_value)
-    return (path * (grad_output - log_value.exp() * total),)
+    gradient = path * (grad_output - log_value.exp() * total)
+    return (gradient.to(parameters[0].dtype),)
 
 
 def _pull_back(
     value: Tensor, parameters: tuple[Tensor, ...], grad_output: Tensor
 ) -> tuple[Tensor, ...]:
     z = value.double()
-    gradient = _pull_back_logs(z.log(), (parameters[0].double(),), grad_output * z)
-    return (gradient[0].to(value.dtype),)
+    return _pull_back_logs(z.log(), parameters, grad_output * z)
 
 
 def _log_peak(alpha: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def logit_beta_draw(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
 
 def attach_beta_path(logit: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """``logit``, made to depend on both concentrations at a fixed quantile."""
-    a, b, logit = torch.broadcast_tensors(a.double(), b.double(), logit)
+    a, b, logit = torch.broadcast_tensors(a, b, logit)
     return attach_gradient(logit, _pull_back, a, b)
 
 

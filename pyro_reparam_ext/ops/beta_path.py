@@ -7,13 +7,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from pyro_reparam_ext.ops.gauss_legendre import legendre_nodes
+from pyro_reparam_ext.ops.gamma_path import Rule, stretched_rule
 from pyro_reparam_ext.ops.in_chunks import in_chunks
 from pyro_reparam_ext.ops.stirling import log_minus_digamma
 
-_NODES = tuple(0.5 * (1 + x) for x in legendre_nodes(32)[0])
-_WEIGHTS = tuple(0.5 * w for w in legendre_nodes(32)[1])
-_DEPTH = 36.0  # the integrand is left out where it has fallen by exp(-36)
+_FINE = stretched_rule(24, 30.0)
+_COARSE = stretched_rule(12, 18.0)
 
 
 def beta_path(a: Tensor, b: Tensor, logit: Tensor) -> tuple[Tensor, Tensor]:
@@ -33,14 +32,18 @@ def beta_path(a: Tensor, b: Tensor, logit: Tensor) -> tuple[Tensor, Tensor]:
         u = \log x + \psi(n) - \psi(a+1), \; n = a + b .
 
     Args:
-        a: The power at 0, positive, float64.
-        b: The power at 1, positive, float64.
-        logit: :math:`y`, any real number, float64: both ends to their own digits.
+        a: The power at 0, positive; its dtype is that of the result.
+        b: The power at 1, positive.
+        logit: :math:`y`, any real number: both ends to their own digits. Computed with
+            in float64, and better given so.
 
     Gradient: in all arguments, to any order, of the quadrature itself.
 
-    Numerics: 32 Gauss-Legendre nodes; relative error below 1e-9 for
-    :math:`a, b \in [10^{-4}, 10^6]` and all quantiles from 1e-14 to 1 - 1e-14.
+    Numerics: 24 nodes of a stretched Gauss-Legendre rule, 12 for float32; relative
+    error below 1e-8, and 5e-5 for float32, for :math:`a, b \in [10^{-4}, 10^6]` and
+    all quantiles from 1e-12 to 1 - 1e-12. Next to the mean of a law with one
+    concentration above :math:`10^5` times the other, two terms cancel: 1e-6 at
+    :math:`10^{10}` times.
 
     Source: Figurnov, Mohamed and Mnih (2018), "Implicit reparameterization gradients".
 
@@ -75,12 +78,13 @@ def _pull_back(
 
 
 def _paths(a: Tensor, b: Tensor, logit: Tensor) -> tuple[Tensor, Tensor]:
-    path_a, path_b, _, _ = beta_tail(a, b, logit)
-    return path_a, path_b
+    rule = _FINE if a.dtype == torch.float64 else _COARSE
+    path_a, path_b, _, _ = beta_tail(a.double(), b.double(), logit.double(), rule)
+    return path_a.to(a.dtype), path_b.to(a.dtype)
 
 
 def beta_tail(
-    a: Tensor, b: Tensor, logit: Tensor
+    a: Tensor, b: Tensor, logit: Tensor, rule: Rule
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Both derivatives, one tail over the density of the logit, and if it is the lower.
 
@@ -102,6 +106,7 @@ def beta_tail(
         torch.where(low, x, rest),
         torch.where(low, by_x, by_rest) + at_next,
         torch.where(low, by_rest, by_x) + at_next,
+        rule,
     )
     next_a = torch.where(low, tail[0], -tail[1])
     next_b = torch.where(low, tail[1], -tail[0])
@@ -117,19 +122,19 @@ def beta_tail(
 
 
 def _tail(
-    a: Tensor, n: Tensor, x: Tensor, score_a: Tensor, score_b: Tensor
+    a: Tensor, n: Tensor, x: Tensor, score_a: Tensor, score_b: Tensor, rule: Rule
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Minus the integrals of both scores over the tail below x, and that of 1.
 
     In units of the density of the logit at x.
     """
-    reach = _reach(a.detach(), n.detach(), x.detach())
-    nodes, weights = a.new_tensor(_NODES), a.new_tensor(_WEIGHTS)
+    reach = _reach(a.detach(), n.detach(), x.detach(), rule.depth)
+    nodes, weights = a.new_tensor(rule.nodes), a.new_tensor(rule.weights[:2])
     back = -reach * nodes.unsqueeze(-1)
     log_rest = torch.log1p(x * torch.expm1(back))  # of t, less that of x, negated
     ratio = torch.exp(a * back - n * log_rest)
-    zeroth, by_rest = weights @ ratio, weights @ (ratio * log_rest)
-    by_logit = reach * ((weights * nodes) @ ratio)
+    zeroth, first = weights @ ratio
+    by_logit, by_rest = reach * first, weights[0] @ (ratio * log_rest)
     return (
         reach * (by_logit + by_rest - score_a * zeroth),
         reach * (by_rest - score_b * zeroth),
@@ -137,19 +142,19 @@ def _tail(
     )
 
 
-def _reach(a: Tensor, n: Tensor, x: Tensor) -> Tensor:
-    """Where the exponent is about ``_DEPTH``: a Padé approximant, then Newton's steps.
+def _reach(a: Tensor, n: Tensor, x: Tensor, depth: float) -> Tensor:
+    """Where the exponent is about ``depth``: a Padé approximant, then Newton's steps.
 
     The logarithm of the exponent is close to linear where the tail is that of a Gamma
     variate near 0, and the exponent itself where it is not.
     """
     slope, curvature = a - n * x, n * x * (1 - x)
     bend = (1 - x) / 3
-    p, q = slope * bend + 0.5 * curvature, slope - _DEPTH * bend
-    reach = 2 * _DEPTH / (q + (q.square() + 4 * _DEPTH * p).sqrt())
+    p, q = slope * bend + 0.5 * curvature, slope - depth * bend
+    reach = 2 * depth / (q + (q.square() + 4 * depth * p).sqrt())
     for _ in range(3):
         log_rest = torch.log1p(x * torch.expm1(-reach))
         exponent = a * reach + n * log_rest
         steepness = a - n * x * torch.exp(-reach - log_rest)
-        reach = reach - (exponent / _DEPTH).log() * exponent / steepness
+        reach = reach - (exponent / depth).log() * exponent / steepness
     return reach

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""The regularized incomplete Beta function, differentiable in all arguments."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,8 +9,11 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from pyro_reparam_ext.ops.beta_path import beta_path, beta_tail
+from pyro_reparam_ext.ops.gamma_path import stretched_rule
 from pyro_reparam_ext.ops.in_chunks import in_chunks
 from pyro_reparam_ext.ops.log_beta_density import log_beta_density
+
+_RULE = stretched_rule(32, 40.0)
 
 
 def betainc(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
@@ -59,7 +63,7 @@ class _BetaCdf(torch.autograd.Function):
 
     @staticmethod
     def forward(a: Tensor, b: Tensor, logit: Tensor) -> tuple[Tensor, Tensor]:
-        _, _, relative, low = in_chunks(beta_tail, a, b, logit)
+        _, _, relative, low = in_chunks(partial(beta_tail, rule=_RULE), a, b, logit)
         tail = (relative * _density(a, b, logit)).clamp(0, 1)
         return torch.where(low, tail, 1 - tail), torch.where(low, 1 - tail, tail)
 
