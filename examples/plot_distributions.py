@@ -70,6 +70,15 @@ PANELS = {
     "VonMises": Panel(
         lambda kappa: D.VonMises(0.5, kappa), r"\kappa", (0.3, 2.0, 8.0), (-pi, pi)
     ),
+    "WrappedCauchy": Panel(
+        lambda rho: D.WrappedCauchy(0.5, rho), r"\rho", (0.1, 0.5, 0.8), (-pi, pi)
+    ),
+    "WrappedNormal": Panel(
+        lambda scale: D.WrappedNormal(0.5, scale),
+        r"\sigma",
+        (0.4, 1.0, 2.0),
+        (-pi, pi),
+    ),
     "InverseGaussian": Panel(
         lambda scale: D.InverseGaussian(1.0, scale),
         r"\lambda",
