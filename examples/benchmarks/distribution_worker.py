@@ -83,12 +83,45 @@ FAMILIES = {
     "Beta": Family(((0.3, 5.0), (0.3, 5.0))),
     "Dirichlet": Family(((0.3, 3.0),), event={0: (10,)}, per_draw=10),
     "StudentT": Family(((2.0, 10.0), (-1.0, 1.0), (0.5, 2.0))),
+    "FisherSnedecor": Family(((2.0, 10.0), (3.0, 10.0)), lacking=("numpyro", "tfp")),
+    "LogGamma": Family(
+        ((0.3, 5.0), (0.5, 2.0)),
+        make={"tfp": lambda module, *given: module.ExpGamma(*given)},
+        lacking=("torch", "numpyro"),
+    ),
     "Kumaraswamy": Family(((0.5, 3.0), (0.5, 3.0))),
     "GeneralizedPareto": Family(
         ((-1.0, 1.0), (0.5, 2.0), (-0.3, 0.5)), lacking=("numpyro",)
     ),
     "InverseGaussian": Family(((0.5, 2.0), (0.5, 5.0)), lacking=("torch", "numpyro")),
+    "NormalInverseGaussian": Family(
+        ((-1.0, 1.0), (0.5, 2.0), (2.0, 4.0), (-1.0, 1.0)), lacking=("torch", "numpyro")
+    ),
     "VonMises": Family(((-3.0, 3.0), (0.3, 8.0))),
+    "VonMisesFisher": Family(
+        ((-1.0, 1.0), (0.3, 8.0)),
+        event={0: (3,)},
+        per_draw=3,
+        make=dict.fromkeys(("ours", "tfp"), _on_sphere("VonMisesFisher")),
+        lacking=("torch", "numpyro"),
+    ),
+    "PowerSpherical": Family(
+        ((-1.0, 1.0), (0.3, 8.0)),
+        event={0: (3,)},
+        per_draw=3,
+        make=dict.fromkeys(("ours", "tfp"), _on_sphere("PowerSpherical")),
+        lacking=("torch", "numpyro"),
+    ),
+    "LKJCholesky": Family(
+        ((0.5, 3.0),),
+        per_draw=10,
+        make={
+            "ours": lambda module, eta: module.LKJCholesky(5, eta),
+            "torch": lambda module, eta: module.LKJCholesky(5, eta),
+            "numpyro": lambda module, eta: module.LKJCholesky(5, eta),
+            "tfp": lambda module, eta: module.CholeskyLKJ(5, eta),
+        },
+    ),
     "TruncatedNormal": Family(
         ((-1.0, 1.0), (0.5, 2.0), (-2.0, 0.0), (1.0, 3.0)),
         make={
