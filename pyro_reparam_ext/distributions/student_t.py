@@ -44,7 +44,7 @@ class StudentT(ImplicitDistribution):
     Gradient: exact pathwise in all parameters at a fixed quantile of :math:`z`, in
     :math:`\nu` by :func:`~pyro_reparam_ext.ops.beta_path` of the law of
     :math:`t^2/(\nu + t^2)`. It falls as :math:`1/\nu^2`, and is the difference of two
-    terms :math:`\nu` times as large: relative error below 1e-8 up to 1e3. Second
+    terms :math:`\nu` times as large: relative error below 1e-8 up to 300. Second
     derivatives are exact.
 
     Numerics: in float64, returned in the dtype of the parameters.
