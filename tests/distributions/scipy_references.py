@@ -55,6 +55,27 @@ class ReciprocalInverseGaussian:
         return self.rest * (self.inverse + 2 * self.rest)
 
 
+class WrappedCauchy:
+    """Scipy's is on [0, 2 pi), around 0."""
+
+    def __init__(self, loc: Any, concentration: Any) -> None:
+        self.loc, self.law = loc, stats.wrapcauchy(concentration)
+
+    def logpdf(self, x: Any) -> Any:
+        return self.law.logpdf(np.mod(x - self.loc, 2 * np.pi))
+
+
+class WrappedNormal:
+    """The sum of scipy's normal densities over turns."""
+
+    def __init__(self, loc: Any, scale: Any) -> None:
+        self.normal = stats.norm(loc, scale)
+
+    def logpdf(self, x: Any) -> Any:
+        turns = [self.normal.pdf(x + 2 * np.pi * k) for k in range(-9, 10)]
+        return np.log(np.sum(turns, axis=0))
+
+
 SCIPY: dict[str, Callable[..., Any]] = {
     "Kumaraswamy": lambda concentration1, concentration0: Kumaraswamy(a=0, b=1)(
         concentration1, concentration0
@@ -68,6 +89,8 @@ SCIPY: dict[str, Callable[..., Any]] = {
     "NormalInverseGaussian": lambda loc, scale, tailweight, skewness: (
         stats.norminvgauss(tailweight * scale, skewness * scale, loc, scale)
     ),
+    "WrappedCauchy": WrappedCauchy,
+    "WrappedNormal": WrappedNormal,
     "MixtureSameFamily": NormalMixture,
     "GeneralizedPareto": lambda loc, scale, concentration: stats.genpareto(
         concentration, loc, scale
