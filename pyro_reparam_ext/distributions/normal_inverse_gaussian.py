@@ -51,7 +51,7 @@ class NormalInverseGaussian(ImplicitDistribution):
         a = \alpha\delta,\quad \tanh t_0 = \beta/\alpha,
 
     whose smaller tail is integrated by two Gauss-Legendre rules of 32 nodes. Relative
-    error below 1e-9 for :math:`\delta\gamma \in [10^{-3}, 10^4]`; second derivatives
+    error below 2e-9 for :math:`\delta\gamma \in [10^{-2}, 10^4]`; second derivatives
     are as exact.
 
     Numerics: computed in float64. A draw and its gradient cost 64 Bessel functions.

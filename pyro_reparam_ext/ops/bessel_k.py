@@ -32,7 +32,7 @@ def log_bessel_k1e(x: Tensor) -> Tensor:
     Example:
         >>> x = torch.tensor([1e-3, 1e8], dtype=torch.float64, requires_grad=True)
         >>> log_bessel_k1e(x)
-        tensor([ 6.9088, -8.9846], dtype=torch.float64, grad_fn=<_LogK1eBackward>)
+        tensor([ 6.9088, -8.9845], dtype=torch.float64, grad_fn=<_LogK1eBackward>)
         >>> torch.autograd.grad(log_bessel_k1e(x).sum(), x)
         (tensor([-9.9901e+02, -5.0000e-09], dtype=torch.float64),)
     """

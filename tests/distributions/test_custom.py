@@ -123,6 +123,8 @@ def test_in_a_plate_of_a_model_and_its_guide(case):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of the compiler, about itself
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", ["Rayleigh", "Logistic", "DoubleWell"])
 def test_compiles(name):
     case = next(c for c in CUSTOM_DISTRIBUTIONS if c.name == f"custom.{name}")
