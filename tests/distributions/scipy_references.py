@@ -40,6 +40,20 @@ class NormalMixture:
         return second - self.mean() ** 2
 
 
+class Truncated:
+    """A law of scipy's between bounds."""
+
+    def __init__(self, law: Any, low: Any, high: Any) -> None:
+        self.law, self.below = law, law.cdf(low)
+        self.mass = law.cdf(high) - self.below
+
+    def logpdf(self, x: Any) -> Any:
+        return self.law.logpdf(x) - np.log(self.mass)
+
+    def cdf(self, x: Any) -> Any:
+        return (self.law.cdf(x) - self.below) / self.mass
+
+
 class ReciprocalInverseGaussian:
     """Scipy integrates its moments, slowly: here they are written down."""
 
@@ -91,6 +105,28 @@ SCIPY: dict[str, Callable[..., Any]] = {
     ),
     "WrappedCauchy": WrappedCauchy,
     "WrappedNormal": WrappedNormal,
+    "LogGamma": lambda concentration, rate: stats.loggamma(
+        concentration, -np.log(rate)
+    ),
+    "Gamma": lambda concentration, rate: stats.gamma(concentration, scale=1 / rate),
+    "Chi2": stats.chi2,
+    "InverseGamma": lambda concentration, rate: stats.invgamma(
+        concentration, scale=rate
+    ),
+    "Beta": lambda concentration1, concentration0: stats.beta(
+        concentration1, concentration0
+    ),
+    "StudentT": stats.t,
+    "FisherSnedecor": lambda df1, df2: stats.f(df1, df2),
+    "Truncated": lambda loc, scale, low, high: Truncated(
+        stats.cauchy(loc, scale), low, high
+    ),
+    "Truncated(Gumbel)": lambda loc, scale, low, high: Truncated(
+        stats.gumbel_r(loc, scale), low, high
+    ),
+    "Truncated(Weibull)": lambda scale, concentration, low, high: Truncated(
+        stats.weibull_min(concentration, scale=scale), low, high
+    ),
     "MixtureSameFamily": NormalMixture,
     "GeneralizedPareto": lambda loc, scale, concentration: stats.genpareto(
         concentration, loc, scale
