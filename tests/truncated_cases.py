@@ -64,12 +64,13 @@ TRUNCATED = [
         make=over(dist.Gumbel),
         reference=truncated.GUMBEL,
         points={
+            "scalar": {"loc": 0.2, "scale": 1.3, "low": -1.0, "high": 3.0},
             "vector": {
                 "loc": 0.0,
                 "scale": [1.0, 0.5],
                 "low": [-1.0, -math.inf],
                 "high": [math.inf, -1.0],
-            }
+            },
         },
     ),
     DistributionCase(
@@ -77,12 +78,13 @@ TRUNCATED = [
         make=over(dist.Weibull),
         reference=truncated.WEIBULL,
         points={
+            "scalar": {"scale": 1.3, "concentration": 1.7, "low": 0.2, "high": 2.0},
             "vector": {
                 "scale": 1.3,
                 "concentration": [1.7, 0.8],
                 "low": [0.2, -1.0],
                 "high": [math.inf, 2.0],
-            }
+            },
         },
     ),
 ]

@@ -96,6 +96,11 @@ class Dirichlet(ReparameterizedDistribution):
             tiny = torch.finfo(self.concentration.dtype).tiny
             return value.clamp(min=tiny).to(self.concentration.dtype)
 
+    @classmethod
+    def infer_shapes(cls, concentration: Any) -> tuple[Any, Any]:
+        """Batch shape and event shape, from the shape of the parameter."""
+        return concentration[:-1], concentration[-1:]
+
     def rsample_log(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         r"""A draw of :math:`\log z`: finite where :math:`z` would underflow."""
         with torch.no_grad():

@@ -40,6 +40,17 @@ class NormalMixture:
         return second - self.mean() ** 2
 
 
+class StudentT:
+    """Scipy calls the mean of a Cauchy law infinite: it has none."""
+
+    def __init__(self, df: Any, loc: Any, scale: Any) -> None:
+        self.df, self.law = df, stats.t(df, loc, scale)
+        self.logpdf, self.cdf, self.var = self.law.logpdf, self.law.cdf, self.law.var
+
+    def mean(self) -> Any:
+        return np.where(self.df > 1, self.law.mean(), np.nan)
+
+
 class Truncated:
     """A law of scipy's between bounds."""
 
@@ -116,7 +127,7 @@ SCIPY: dict[str, Callable[..., Any]] = {
     "Beta": lambda concentration1, concentration0: stats.beta(
         concentration1, concentration0
     ),
-    "StudentT": stats.t,
+    "StudentT": StudentT,
     "FisherSnedecor": lambda df1, df2: stats.f(df1, df2),
     "Truncated": lambda loc, scale, low, high: Truncated(
         stats.cauchy(loc, scale), low, high
