@@ -41,12 +41,12 @@ Logistic = from_cdf(
 )
 
 
-def student_t2_cdf(value, loc, scale):
-    x = (value - loc) / scale
-    return 0.5 + 0.5 * x / (2 + x.square()).sqrt()
-
-
-StudentT2 = from_cdf("StudentT2", student_t2_cdf, arg_constraints=LINE)
+PowerLaw = from_cdf(
+    "PowerLaw",
+    lambda value, power: value**power,
+    arg_constraints={"power": constraints.positive},
+    support=constraints.unit_interval,
+)
 
 GeneralizedNormal = from_density(
     "GeneralizedNormal",
@@ -92,11 +92,10 @@ CUSTOM_DISTRIBUTIONS = [
         draws=20_000,
     ),
     DistributionCase(
-        name="custom.StudentT2",
-        make=StudentT2,
-        reference=custom.StudentT2,
-        points={"scalar": {"loc": 0.3, "scale": 1.5}},
-        integrands=("tanh",),  # no second moment
+        name="custom.PowerLaw",
+        make=PowerLaw,
+        reference=custom.PowerLaw,
+        points={"scalar": {"power": 2.5}, "vector": {"power": [0.7, 9.0]}},
         draws=20_000,
     ),
     DistributionCase(

@@ -31,6 +31,8 @@ ACCURACY = [
     ("GumbelMin", {"loc": -200.0, "scale": 0.1}),
     ("Logistic", {"loc": 0.3, "scale": 1.5}),
     ("Logistic", {"loc": 200.0, "scale": 0.25}),
+    ("PowerLaw", {"power": 2.5}),
+    ("PowerLaw", {"power": 0.3}),
     ("GeneralizedNormal", {"loc": 0.3, "scale": 1.5, "power": 1.5}),
     ("GeneralizedNormal", {"loc": 2.0, "scale": 0.5, "power": 1.0}),
     ("GeneralizedNormal", {"loc": 0.0, "scale": 1.5, "power": 0.7}),

@@ -37,18 +37,15 @@ class Logistic:
         return 1 / (1 + mp.exp(-(mp.mpf(value) - loc) / scale))
 
 
-class StudentT2:
-    """Two degrees of freedom."""
+class PowerLaw:
+    @staticmethod
+    def log_prob(value, power):
+        a = mp.mpf(power)
+        return mp.log(a) + (a - 1) * mp.log(mp.mpf(value))
 
     @staticmethod
-    def log_prob(value, loc, scale):
-        x = (mp.mpf(value) - loc) / scale
-        return -mp.log(scale) - mp.mpf(3) / 2 * mp.log(2 + x**2)
-
-    @staticmethod
-    def cdf(value, loc, scale):
-        x = (mp.mpf(value) - loc) / scale
-        return (1 + x / mp.sqrt(2 + x**2)) / 2
+    def cdf(value, power):
+        return mp.mpf(value) ** mp.mpf(power)
 
 
 class GeneralizedNormal:
