@@ -23,6 +23,13 @@ def around(cls: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
+def uniform(like: Tensor) -> D.SphericalUniform:
+    """On the sphere that a direction is on."""
+    return D.SphericalUniform(
+        int(like.shape[-1]), like.shape[:-1], dtype=like.dtype, device=like.device
+    )
+
+
 FACTOR = [[1.2, 0.0, 0.0], [-0.4, 0.7, 0.0], [0.3, 0.5, 1.1]]
 EQUAL = [[2.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]]
 LONG = [[30.0, 0.0, 0.0], [0.2, 0.5, 0.0], [0.2, 0.1, 0.6]]
@@ -126,5 +133,17 @@ DIRECTIONAL_DISTRIBUTIONS = [
             "special": {"loc": [0.3, 0.3], "scale": [2.0, 1.9999999]},
         },
         special=frozenset({"special"}),
+    ),
+    DistributionCase(
+        name="SphericalUniform",
+        make=uniform,
+        event_dims={"like": 1},
+        fixed=frozenset({"like"}),
+        points={
+            "scalar": {"like": GENERIC},
+            "vector": {"like": [GENERIC, LAST]},
+            "circle": {"like": [0.6, -0.8]},
+            "five": {"like": FIVE},
+        },
     ),
 ]

@@ -63,6 +63,7 @@ from pyro_reparam_ext.distributions.rotationally_symmetric import (
     RotationallySymmetric,
 )
 from pyro_reparam_ext.distributions.spherical_cauchy import SphericalCauchy
+from pyro_reparam_ext.distributions.spherical_uniform import SphericalUniform
 from pyro_reparam_ext.distributions.student_t import StudentT
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 from pyro_reparam_ext.distributions.truncated import Truncated
@@ -102,6 +103,7 @@ __all__ = [
     "ReparameterizedDistribution",
     "RotationallySymmetric",
     "SphericalCauchy",
+    "SphericalUniform",
     "StudentT",
     "Transport",
     "TransportDistribution",

@@ -165,6 +165,8 @@ def _broadcast(
             f"{owner}: expected the parameters {sorted(arg_constraints)}; "
             f"found {sorted(tensors)}."
         )
+    if not tensors:  # torch.jit has no shape for nothing
+        return torch.Size(), {}
     split = {n: t.dim() - arg_constraints[n].event_dim for n, t in tensors.items()}
     for name, dim in split.items():
         if dim < 0:

@@ -47,6 +47,8 @@ class DistributionCase:
             it: the laws that need all of the mass leave these points out.
         twice_differentiable: Whether draws have second derivatives; a class without
             must raise rather than return wrong ones.
+        fixed: Names of parameters that say only of which shape and type a
+            distribution is; draws have no gradient in them.
         draws: How many draws the law of expectations takes, each with parameters of
             its own; fewer for a class whose cost is in its parameters.
     """
@@ -66,6 +68,7 @@ class DistributionCase:
     period: float | None = None
     unresolved: frozenset[str] = field(default_factory=frozenset)
     twice_differentiable: bool = True
+    fixed: frozenset[str] = field(default_factory=frozenset)
     draws: int = 100_000
 
     def __post_init__(self) -> None:

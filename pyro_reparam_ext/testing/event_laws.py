@@ -23,6 +23,7 @@ from pyro_reparam_ext.testing.law import (
     close,
     epsilon,
     follows_value,
+    has_gradients,
     is_scalar,
     is_transport,
     offering,
@@ -214,7 +215,8 @@ def _is_small(case: DistributionCase, point: str) -> bool:
 
 def _has_a_velocity(case: DistributionCase, point: str) -> bool:
     """Whether draws move along a path that the value alone decides."""
-    return is_transport(case, point) or follows_value(case, point)
+    moved = is_transport(case, point) or follows_value(case, point)
+    return moved and has_gradients(case, point)
 
 
 def _comparable(case: DistributionCase, point: str) -> bool:

@@ -126,6 +126,11 @@ def is_scalar(case: DistributionCase, point: str) -> bool:
     return not case.distribution(point).event_shape
 
 
+def has_gradients(case: DistributionCase, point: str) -> bool:
+    """The cases with a parameter that draws depend on."""
+    return not case.fixed.issuperset(case.points[point])
+
+
 def is_special(case: DistributionCase, point: str) -> bool:
     """The points at which a formula changes branch."""
     return point in case.special

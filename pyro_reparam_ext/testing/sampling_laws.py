@@ -15,6 +15,7 @@ from pyro_reparam_ext.testing.law import (
     both,
     close,
     epsilon,
+    has_gradients,
     is_implicit,
     is_resolved,
     is_scalar,
@@ -171,7 +172,7 @@ def _off_the_ends(d: TransportDistribution, z: Tensor) -> Tensor:
 LAWS = [
     Law(in_support),
     Law(reproducible),
-    Law(differentiable),
+    Law(differentiable, applies=has_gradients),
     Law(round_trip, applies=both(is_scalar, is_transport)),
     Law(log_det, applies=both(is_scalar, is_transport)),
     Law(standardized, applies=both(is_scalar, both(is_transport, is_resolved))),
