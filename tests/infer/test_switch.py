@@ -257,7 +257,7 @@ def test_score_of_a_mixture_without_a_path():
 
     def program(shift):
         logits = pyro.param("logits", torch.zeros(2))
-        components = dist.Gamma(torch.tensor([2.0, 3.0]) + shift, 1.0)
+        components = dist.FisherSnedecor(torch.tensor([2.0, 3.0]) + shift, 5.0)
         weights = dist.Categorical(logits=logits)
         pyro.sample("z", distributions.MixtureSameFamily(weights, components))
 
