@@ -22,7 +22,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *PAGES]
 ROOMS = ["distributions", "gradients", "infer", "testing", "ops"]
-IN_PROSE = {"NAMED_ESTIMATORS", "DISTRIBUTION_LAWS"}  # data, without a docstring
+IN_PROSE = {"NAMED_ESTIMATORS", "DISTRIBUTION_LAWS", "custom"}  # no page of theirs
 
 
 def tables(page: Path) -> list[list[dict[str, str]]]:

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 r"""Your own distribution, from whichever formula you have.
 
-===================== ==========================================================
-:func:`from_transport` noise and a map :math:`z = g_\theta(\epsilon)`
-:func:`from_quantile`  a quantile function, of :math:`u` or of its two logarithms
-:func:`from_cdf`       a cdf, or the logarithms of both tails
-:func:`from_density`   a log-density that need not be normalized
-===================== ==========================================================
+======================= ==========================================================
+:func:`from_transport`  noise and a map :math:`z = g_\theta(\epsilon)`
+:func:`from_quantile`   a quantile function, of :math:`u` or of its two logarithms
+:func:`from_cdf`        a cdf, or the logarithms of both tails
+:func:`from_density`    a log-density that need not be normalized
+======================= ==========================================================
 
 Each returns a class: batched, differentiable in every parameter, a Pyro distribution
 like any other. :func:`verify` checks the formulas against one another.
