@@ -53,6 +53,5 @@ INVERSE_GAUSSIAN_RELATIVES = [
             },
         },
         integrands=("tanh", "sin"),
-        draws=5_000,  # each costs 64 Bessel functions
     ),
 ]

@@ -2,7 +2,7 @@
 """The normal inverse Gaussian distribution, reparameterized by quadrature."""
 
 import math
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -10,8 +10,11 @@ from torch.distributions import constraints
 
 from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
-from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
-from pyro_reparam_ext.ops import gauss_legendre, log_bessel_k1e
+from pyro_reparam_ext.ops import (
+    gauss_legendre,
+    log_bessel_k1e,
+    normal_inverse_gaussian_path,
+)
 
 _NODES = 32  # of each of two panels
 _DEPTH = 40.0  # log of how far below its largest value a density is cut off
@@ -42,19 +45,23 @@ class NormalInverseGaussian(ImplicitDistribution):
 
     Support: the real line.
 
-    Gradient: exact pathwise in all parameters, along the quantile of :math:`z` itself
-    rather than through :math:`v` and :math:`\epsilon`: its variance is the smallest of
-    any path. In :math:`t = \mathrm{arsinh}((z - \mu)/\delta)` the density is
+    Gradient: exact pathwise in all parameters, along the quantile of :math:`z` itself:
+    what the path through :math:`v` and :math:`\epsilon` has on average over all that
+    lead to the same :math:`z`, and so of the smallest variance of any path (in
+    :math:`\beta` up to ten times smaller than with :math:`v` and :math:`\epsilon`
+    fixed). By :func:`~pyro_reparam_ext.ops.normal_inverse_gaussian_path`: relative
+    error below 1e-8 for :math:`\delta\gamma \in [10^{-2}, 10^4]`; second derivatives
+    are as exact.
+
+    Numerics: draws and gradients are computed in the dtype of the parameters, densities
+    and the cdf in float64. In :math:`t = \mathrm{arsinh}((z - \mu)/\delta)` the density
+    is
 
     .. math:: q(t) = \frac{a}{\pi}\,e^{a\cosh t} K_1(a\cosh t)\,
         \exp\left(-2\delta\gamma\sinh^2\frac{t - t_0}{2}\right), \qquad
         a = \alpha\delta,\quad \tanh t_0 = \beta/\alpha,
 
-    whose smaller tail is integrated by two Gauss-Legendre rules of 32 nodes. Relative
-    error below 2e-9 for :math:`\delta\gamma \in [10^{-2}, 10^4]`; second derivatives
-    are as exact.
-
-    Numerics: computed in float64. A draw and its gradient cost 64 Bessel functions.
+    whose smaller tail is integrated for the cdf, by 64 Bessel functions.
 
     Source: Barndorff-Nielsen (1997), "Normal inverse Gaussian distributions and
     stochastic volatility modelling". Arguments as in TFP's class.
@@ -62,10 +69,10 @@ class NormalInverseGaussian(ImplicitDistribution):
     Example:
         >>> _ = torch.manual_seed(0)
         >>> skewness = torch.tensor(0.5, requires_grad=True)
-        >>> law = NormalInverseGaussian(0.0, 1.0, 2.0, skewness)
+        >>> law = NormalInverseGaussian(0.0, 1.0, 1.5, skewness)
         >>> law.rsample((10_000,)).mean().backward()
         >>> round(skewness.grad.item(), 1)  # the derivative of beta / gamma
-        0.6
+        0.8
     """
 
     arg_constraints = {  # noqa: RUF012 (torch's declaration)
@@ -100,35 +107,35 @@ class NormalInverseGaussian(ImplicitDistribution):
 
     def simulate(self, sample_shape: torch.Size) -> Tensor:
         """The normal with a random variance."""
-        frame = _frame(self)
-        variance = InverseGaussian(
-            1 / frame.g, torch.ones_like(frame.g), validate_args=False
-        ).simulate(sample_shape)
-        eps = torch.randn(variance.shape, dtype=variance.dtype, device=variance.device)
-        value = self.loc + self.scale * (frame.b * variance + variance.sqrt() * eps)
+        frame = _frame(self, self.loc.dtype)
+        shape = sample_shape + self.batch_shape
+        options: Any = {"dtype": frame.g.dtype, "device": frame.g.device}
+        # the larger or the smaller root of a chi-squared equation
+        w = 0.5 * torch.randn(shape, **options).square() / frame.g
+        q = 1 + w + (w * (w + 2)).sqrt()
+        larger = torch.rand(shape, **options) * (1 + q) < 1
+        variance = torch.where(larger, q, q.reciprocal()) / frame.g
+        eps = torch.randn(shape, **options)
+        value = frame.loc + frame.scale * (frame.b * variance + variance.sqrt() * eps)
         largest = torch.finfo(self.loc.dtype).max
-        return value.clamp(-largest, largest).to(self.loc.dtype)
+        return value.clamp(-largest, largest)
 
     def inverse(self, value: Tensor) -> Tensor:
         """The cdf."""
         return self.cdf(value)
 
     def sample_gradient(self, value: Tensor) -> dict[str, Tensor]:
-        """From the derivative of the smaller tail, relative to the density."""
-        names = list(self.arg_constraints)
-
-        def tail(*parameters: Tensor) -> Tensor:
-            new = self.with_parameters(dict(zip(names, parameters, strict=True)))
-            return _relative_tail(new, z, is_lower, top)
-
-        z = value.double()
-        frame = _frame(self)
-        t = frame.position(z)
-        is_lower, top = t < frame.center, frame.log_density(t)
-        vjp = torch.func.vjp(tail, *self.parameters.values())[1]
-        slope = frame.scale * torch.cosh(t)
-        by_parameter = vjp(torch.where(is_lower, -slope, slope))
-        return dict(zip(names, by_parameter, strict=True))
+        """By the chain rule from those of a variate without dimension."""
+        frame = _frame(self, value.dtype)
+        x = (value - frame.loc) / frame.scale
+        by_b, by_g = normal_inverse_gaussian_path(x, frame.b, frame.g)
+        turn = frame.scale.square() / frame.g * by_g
+        return {
+            "loc": torch.ones_like(x),
+            "scale": x + frame.b * by_b + frame.g * by_g,
+            "tailweight": frame.a * turn,
+            "skewness": frame.scale.square() * by_b - frame.b * turn,
+        }
 
     def log_density(self, value: Tensor) -> Tensor:
         """In the coordinate t, in which nothing cancels."""
@@ -182,15 +189,14 @@ class _Frame(NamedTuple):
         return _Frame(*(x.unsqueeze(-1) for x in self))
 
 
-def _frame(d: NormalInverseGaussian) -> _Frame:
-    scale = d.scale.double()
-    up = d.tailweight.double() + d.skewness.double()
-    down = d.tailweight.double() - d.skewness.double()
+def _frame(d: NormalInverseGaussian, dtype: torch.dtype = torch.float64) -> _Frame:
+    loc, scale, alpha, beta = (p.to(dtype) for p in d.parameters.values())
+    up, down = alpha + beta, alpha - beta
     return _Frame(
-        loc=d.loc.double(),
+        loc=loc,
         scale=scale,
-        a=scale * d.tailweight.double(),
-        b=scale * d.skewness.double(),
+        a=scale * alpha,
+        b=scale * beta,
         g=scale * up.sqrt() * down.sqrt(),
         center=0.5 * (up.log() - down.log()),
     )

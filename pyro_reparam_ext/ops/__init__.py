@@ -30,6 +30,10 @@ from pyro_reparam_ext.ops.log_gamma_tails import log_gamma_pdf, log_gamma_tails
 from pyro_reparam_ext.ops.log_normal_cdf import log_normal_cdf
 from pyro_reparam_ext.ops.log_normal_quantile import log_normal_quantile
 from pyro_reparam_ext.ops.mills_ratio import mills_ratio, mills_ratio_complement
+from pyro_reparam_ext.ops.normal_inverse_gaussian_path import (
+    normal_inverse_gaussian_path,
+)
+from pyro_reparam_ext.ops.positive_mills_ratio import positive_mills_ratio
 from pyro_reparam_ext.ops.ratios_at_zero import (
     expm1_ratio,
     expm1_remainder,
@@ -76,8 +80,10 @@ __all__ = [
     "logsumexp_of_others",
     "mills_ratio",
     "mills_ratio_complement",
+    "normal_inverse_gaussian_path",
     "one_minus_bessel_k_ratio",
     "one_minus_bessel_ratio",
+    "positive_mills_ratio",
     "stirling_remainder",
     "truncated_normal_offset",
 ]
