@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-PullBack = Callable[[Tensor, tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]
+PullBack = Callable[[Tensor, tuple[Tensor, ...], Tensor], tuple[Tensor | None, ...]]
 
 
 def attach_gradient(value: Tensor, pull_back: PullBack, *parameters: Tensor) -> Tensor:

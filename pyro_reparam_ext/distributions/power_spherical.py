@@ -78,10 +78,10 @@ class PowerSpherical(RotationallySymmetric):
         return 2 * torch.sigmoid(-logit_beta_draw(a, b, shape))
 
     def path_slope(
-        self, angle: Tensor, concentration: Tensor, *constants: Tensor
+        self, spread: Tensor, rest: Tensor, concentration: Tensor, *constants: Tensor
     ) -> Tensor:
         """Minus half of the path of the log odds."""
-        logit = -2 * (0.5 * angle).tan().log()
+        logit = (rest / spread).log()
         return -0.5 * beta_path(*self._powers(concentration), logit)[0]
 
     def log_density_at(

@@ -36,7 +36,7 @@ class RotationallySymmetric(ReparameterizedDistribution):
     Writing your own: three methods, all of numbers in float64.
 
     * ``draw_spread(concentration, shape)``: :math:`1 - \cos\theta`.
-    * ``path_slope(angle, concentration, *constants)``:
+    * ``path_slope(spread, rest, concentration, *constants)``:
       :math:`\partial\log\tan\frac\theta2/\partial\kappa` at a fixed quantile.
     * ``log_density_at(spread, rest, concentration)``.
 
@@ -69,9 +69,12 @@ class RotationallySymmetric(ReparameterizedDistribution):
 
     @abstractmethod
     def path_slope(
-        self, angle: Tensor, concentration: Tensor, *constants: Tensor
+        self, spread: Tensor, rest: Tensor, concentration: Tensor, *constants: Tensor
     ) -> Tensor:
-        r""":math:`\partial\log\tan\frac\theta2/\partial\kappa`, elementwise."""
+        r""":math:`\partial\log\tan\frac\theta2/\partial\kappa`, elementwise.
+
+        From :math:`1 - \cos\theta` and :math:`1 + \cos\theta`.
+        """
 
     @abstractmethod
     def log_density_at(
@@ -87,15 +90,18 @@ class RotationallySymmetric(ReparameterizedDistribution):
         """A draw without gradient; the same as ``rsample`` under the same seed."""
         with torch.no_grad():
             shape = torch.Size(sample_shape) + self.batch_shape
-            spread = self.draw_spread(self.concentration.double(), shape).unsqueeze(-1)
-            loc = self.direction
+            dtype = self.loc.dtype
+            spread = self.draw_spread(self.concentration.double(), shape)
+            sine = (spread * (2 - spread)).clamp(min=0).sqrt()
+            loc = self.direction.to(dtype)
             normal = torch.randn(
-                (*shape, *self.event_shape), dtype=loc.dtype, device=loc.device
+                (*shape, *self.event_shape), dtype=dtype, device=loc.device
             )
             # twice, for what is left of a normal that was nearly parallel
-            across = unit(_across(unit(_across(normal, loc)), loc))
-            sine = (spread * (2 - spread)).clamp(min=0).sqrt()
-            return ((1 - spread) * loc + sine * across).to(self.loc.dtype)
+            across = _across(unit(_across(normal, loc)), loc)
+            sine = sine / across.norm(dim=-1)
+            value = (1 - spread).to(dtype).unsqueeze(-1) * loc
+            return value + sine.to(dtype).unsqueeze(-1) * across
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         """A draw, differentiable in the parameters."""
@@ -111,27 +117,32 @@ class RotationallySymmetric(ReparameterizedDistribution):
         return attach_gradient(
             value,
             self._pull_back,
-            self.direction.expand(value.shape),
+            self.loc.expand(value.shape),
             *(x.expand(value.shape[:-1]) for x in numbers),
         )
 
     def _pull_back(
         self, value: Tensor, parameters: tuple[Tensor, ...], grad_output: Tensor
-    ) -> tuple[Tensor, ...]:
-        loc, concentration, *constants = parameters
-        z, by_z = unit(value.double()), grad_output.double()
-        cosine = (loc * z).sum(-1, keepdim=True)
-        away = _across(z, loc)
-        sine = away.norm(dim=-1, keepdim=True)
-        angle = torch.atan2(sine, cosine).squeeze(-1)
-        # cos(angle) z - loc, which cancels where the angle is small
-        outwards = cosine * away - sine.square() * loc
-        slope = self.path_slope(angle.clamp(min=1e-16), concentration, *constants)
+    ) -> tuple[Tensor | None, ...]:
+        given, concentration, *constants = parameters
+        z, by_z, loc = value.double(), grad_output.double(), given.double()
+        length = loc.norm(dim=-1, keepdim=True)
+        loc = loc / length
+        cosine, by_loc = _dot(loc, z), _dot(loc, by_z)
+        away = z - cosine.unsqueeze(-1) * loc
+        square = _dot(away, away).clamp(min=1e-32)
+        near = 1 + cosine.abs()
+        far, ahead = square / near, cosine > 0
+        spread, rest = torch.where(ahead, far, near), torch.where(ahead, near, far)
+        slope = self.path_slope(spread, rest, concentration, *constants)
+        # along cos(angle) z - loc, which cancels where the angle is small
+        outwards = cosine * _dot(away, by_z) - square * by_loc
+        turned = cosine.unsqueeze(-1) * by_z - by_loc.unsqueeze(-1) * z
         return (
-            cosine * by_z - (loc * by_z).sum(-1, keepdim=True) * z,
-            slope * (outwards * by_z).sum(-1),
+            (turned / length).to(given.dtype),
+            slope * outwards,
             # they lead back to the concentration, in second derivatives only
-            *(torch.zeros_like(constant) for constant in constants),
+            *(None for _ in constants),
         )
 
     def log_density(self, value: Tensor) -> Tensor:
@@ -171,9 +182,13 @@ class RotationallySymmetric(ReparameterizedDistribution):
         return self.direction.to(self.loc.dtype)
 
 
+def _dot(one: Tensor, other: Tensor) -> Tensor:
+    return torch.einsum("...i,...i->...", one, other)
+
+
 def _across(vector: Tensor, loc: Tensor) -> Tensor:
     """The part of a vector perpendicular to a direction."""
-    return vector - (vector * loc).sum(-1, keepdim=True) * loc
+    return vector - _dot(vector, loc).unsqueeze(-1) * loc
 
 
 def unit(vector: Tensor) -> Tensor:

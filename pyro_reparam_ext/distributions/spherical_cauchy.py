@@ -81,7 +81,7 @@ class SphericalCauchy(RotationallySymmetric):
         return 2 * torch.sigmoid(log_square)
 
     def path_slope(
-        self, angle: Tensor, concentration: Tensor, *constants: Tensor
+        self, spread: Tensor, rest: Tensor, concentration: Tensor, *constants: Tensor
     ) -> Tensor:
         r""":math:`-2/(1 - \rho^2)`, wherever the draw is."""
         return -2 / ((1 - concentration) * (1 + concentration))

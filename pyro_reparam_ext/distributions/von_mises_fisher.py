@@ -9,9 +9,14 @@ from torch.distributions.kl import register_kl
 
 from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.polar_angle import (
+    COARSE,
+    FINE,
     PolarIntegral,
+    Rule,
     polar_integral,
     polar_slope,
+    polar_spread,
+    slope_in_space,
     wood,
 )
 from pyro_reparam_ext.distributions.rotationally_symmetric import (
@@ -51,13 +56,15 @@ class VonMisesFisher(RotationallySymmetric):
     autoguides move in stereographic coordinates.
 
     Gradient: pathwise in both parameters, at every direction alike. In :math:`\kappa`
-    the integral is computed in float64 by 32 Gauss-Legendre nodes, from whichever of
-    :math:`\mu` and :math:`-\mu` keeps the integrand of one sign. Second derivatives
-    are exact: see :class:`RotationallySymmetric` on those in :math:`\mu`.
+    it is a closed form for :math:`d = 3`; else the integral is computed in float64 by
+    32 Gauss-Legendre nodes (16 for float32), from whichever of :math:`\mu` and
+    :math:`-\mu` keeps the integrand of one sign. Second derivatives are exact: see
+    :class:`RotationallySymmetric` on those in :math:`\mu`.
 
     Numerics: the normalizer and :math:`1 - A` are integrals of the same density, with
     no Bessel function. :math:`1 - \langle\mu, z\rangle` is taken as
-    :math:`|z - \mu|^2/2`, in float64.
+    :math:`|z - \mu|^2/2`, in float64. For :math:`d = 3` it is drawn by its quantile,
+    else by rejection.
 
     Source: Wood (1994), "Simulation of the von Mises Fisher distribution"; Figurnov,
     Mohamed and Mnih (2018), "Implicit reparameterization gradients". Arguments as in
@@ -81,22 +88,31 @@ class VonMisesFisher(RotationallySymmetric):
         super().__init__(loc, concentration, validate_args)
 
     def draw_spread(self, concentration: Tensor, shape: torch.Size) -> Tensor:
-        """Wood's rejection sampler."""
+        """The quantile of an exponential on (0, 2), or Wood's rejection sampler."""
         uniforms = torch.rand(
             shape, dtype=concentration.dtype, device=concentration.device
         )
+        if self.event_shape[0] == 3:
+            mass = torch.expm1(-2 * concentration)
+            return (-torch.log1p(uniforms * mass) / concentration).clamp(max=2)
         wide = concentration.expand(shape).contiguous()
         return wood(uniforms, wide, self.event_shape[0])
 
     def path_slope(
-        self, angle: Tensor, concentration: Tensor, *constants: Tensor
+        self, spread: Tensor, rest: Tensor, concentration: Tensor, *constants: Tensor
     ) -> Tensor:
         """The integral of the centered score, over the density and the sine."""
-        return polar_slope(angle, concentration, constants[0], self.event_shape[0])
+        if self.event_shape[0] == 3:
+            return slope_in_space(spread, rest, concentration)
+        angle = 2 * torch.atan2(spread.sqrt(), rest.sqrt())
+        dim, rule = self.event_shape[0], self._rule()
+        return polar_slope(angle, concentration, constants[0], dim, rule)
 
     def constants(self, concentration: Tensor) -> tuple[Tensor, ...]:
         r""":math:`1 - A(\kappa)`."""
-        return (polar_integral(concentration, self.event_shape[0]).spread,)
+        if self.event_shape[0] == 3:
+            return ()
+        return (polar_spread(concentration, self.event_shape[0], self._rule()),)
 
     def log_density_at(
         self, spread: Tensor, rest: Tensor, concentration: Tensor
@@ -115,6 +131,9 @@ class VonMisesFisher(RotationallySymmetric):
         integral = self._integral()
         away = self.concentration.double() * integral.spread
         return (integral.log_normalizer + away).to(self.loc.dtype)
+
+    def _rule(self) -> Rule:
+        return FINE if self.loc.dtype == torch.float64 else COARSE
 
     def _integral(self) -> PolarIntegral:
         return polar_integral(self.concentration.double(), self.event_shape[0])
