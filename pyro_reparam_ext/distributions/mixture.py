@@ -11,10 +11,10 @@ from torch.distributions import Distribution, constraints
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
 from pyro_reparam_ext.distributions.log_tails import log_tails_and_density
 from pyro_reparam_ext.distributions.mixture_components import (
-    draw_components,
     scalar_factor,
     why_no_conditionals,
 )
+from pyro_reparam_ext.distributions.mixture_draw import choose, draw_chosen
 from pyro_reparam_ext.distributions.mixture_gradient import attach_mixture_gradient
 
 
@@ -72,6 +72,8 @@ class MixtureSameFamily(dist.MixtureSameFamily):
     that :math:`1 + \mathrm{erf}` and the like lose their small tail. Cost: :math:`K`
     cdfs and densities for each coordinate and an :math:`O(D^2)` solve for each draw of
     :math:`D` coordinates; :math:`O(K D^2)` time and memory a draw for correlated ones.
+    Normal components that are scalar or independent have a closed form in
+    :math:`O(KD)`, and only the chosen one of them is drawn.
 
     Source: Figurnov, Mohamed and Mnih (2018), "Implicit reparameterization gradients",
     section 4. Arguments as in :class:`torch.distributions.MixtureSameFamily`.
@@ -135,12 +137,8 @@ class MixtureSameFamily(dist.MixtureSameFamily):
         """A draw without gradient; the same as ``rsample`` under the same seed."""
         shape = torch.Size(sample_shape)
         with torch.no_grad():
-            chosen = self.mixture_distribution.sample(shape)
-            draws = draw_components(self.component_distribution, shape)
-            dim = chosen.dim()
-            index = chosen.reshape(*chosen.shape, 1, *(1 for _ in self.event_shape))
-            index = index.expand(*chosen.shape, 1, *self.event_shape)
-            return draws.gather(dim, index).squeeze(dim)
+            chosen = choose(self.mixture_distribution, shape)
+            return draw_chosen(self.component_distribution, chosen, shape)
 
     def attach_gradient(self, value: Tensor) -> Tensor:
         r"""``value``, made to depend on the parameters along the path through it.

@@ -25,16 +25,15 @@ from torch.distributions import (
     Independent,
     LowRankMultivariateNormal,
     MultivariateNormal,
+    Normal,
     StudentT,
 )
 
-from pyro_reparam_ext.distributions.as_transport import as_transport
 from pyro_reparam_ext.distributions.held_tensors import (
     Structure,
     require_no_other,
     split_tensors,
 )
-from pyro_reparam_ext.distributions.log_gamma_draw import log_gamma_draw
 from pyro_reparam_ext.distributions.log_tails import (
     log_tails,
     log_tails_and_density,
@@ -252,28 +251,23 @@ def components_of(component: Distribution) -> tuple[Components, list[Tensor]]:
     return FactorizedComponents(structure, event_ndims), tensors
 
 
-def draw_components(component: Distribution, sample_shape: torch.Size) -> Tensor:
-    """A draw of each; torch's normal vectors have noise that ``vmap`` refuses."""
-    if isinstance(component, MultivariateNormal | LowRankMultivariateNormal):
-        return as_transport(component).sample(sample_shape)
-    if isinstance(component, MultivariateStudentT):
-        shape = component._extended_shape(sample_shape)
-        df, loc = component.df.detach(), component.loc.detach()
-        eps = torch.randn(shape, dtype=loc.dtype, device=loc.device)
-        log_half_chi2 = log_gamma_draw(0.5 * df, shape[:-1])
-        spread = torch.exp(0.5 * ((0.5 * df.double()).log() - log_half_chi2))
-        eps = eps * spread.to(loc.dtype).unsqueeze(-1)
-        scale_tril = component.scale_tril.detach()
-        return loc + (scale_tril @ eps.unsqueeze(-1)).squeeze(-1)
-    draws: Tensor = component.sample(sample_shape)
-    return draws
-
-
 def scalar_factor(component: Distribution) -> Distribution:
     """The scalar distribution of which the component is a product."""
     while isinstance(component, Independent):
         component = component.base_dist
     return component
+
+
+def has_normal_factors(component: Distribution) -> bool:
+    """Whether the tensors it holds are the locations and scales of scalar normals."""
+    factor = scalar_factor(component)
+    own = type(factor)
+    return (
+        isinstance(factor, Normal)
+        and own.log_prob is Normal.log_prob
+        and own.cdf is Normal.cdf
+        and len(split_tensors(factor)[1]) == 2
+    )
 
 
 def why_no_conditionals(component: Distribution) -> str | None:

@@ -23,6 +23,10 @@ from pyro_reparam_ext.distributions.mixture_components import (
     Components,
     FactorizedComponents,
     components_of,
+    has_normal_factors,
+)
+from pyro_reparam_ext.distributions.normal_mixture_gradient import (
+    normal_mixture_backward,
 )
 
 
@@ -37,15 +41,26 @@ def attach_mixture_gradient(
         component: The components, of batch shape broadcasting with ``lead + (K,)``.
     """
     components, tensors = components_of(component)
+    is_normal = has_normal_factors(component)
     if isinstance(components, FactorizedComponents) and components.structure.opaque:
         points = components.points(value, logits.shape[-1])
         components.require_no_other(points, tensors)
 
+    def generic(
+        value: Tensor, logits: Tensor, *tensors_and_grad: Tensor
+    ) -> tuple[Tensor, ...]:
+        *tensors, grad_output = tensors_and_grad
+        return _backward(components, value, logits, tensors, grad_output)
+
     def pull_back(
         value: Tensor, parameters: tuple[Tensor, ...], grad_output: Tensor
     ) -> tuple[Tensor, ...]:
-        logits, *tensors = parameters
-        return _backward(components, value, logits, tensors, grad_output)
+        if is_normal:
+            logits, loc, scale = parameters
+            return normal_mixture_backward(
+                generic, value, logits, loc, scale, grad_output
+            )
+        return generic(value, *parameters, grad_output)
 
     return attach_gradient(value, pull_back, logits, *tensors)
 

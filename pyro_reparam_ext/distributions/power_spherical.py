@@ -82,7 +82,9 @@ class PowerSpherical(RotationallySymmetric):
     ) -> Tensor:
         """Minus half of the path of the log odds."""
         logit = (rest / spread).log()
-        return -0.5 * beta_path(*self._powers(concentration), logit)[0]
+        # in the dtype of the parameters, for as many digits
+        powers = self._powers(concentration.to(self.loc.dtype))
+        return -0.5 * beta_path(*powers, logit)[0].double()
 
     def log_density_at(
         self, spread: Tensor, rest: Tensor, concentration: Tensor
