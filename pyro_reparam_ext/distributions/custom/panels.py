@@ -117,23 +117,19 @@ class Panels:
         return below, above
 
 
-def place_panels(
-    log_q: LogDensity,
-    like: Tensor,
-    num_panels: int = 48,
-    breaks: Tensor | None = None,
+def panels_at(
+    placed: tuple[Tensor, ...], log_q: LogDensity, breaks: Tensor | None = None
 ) -> Panels:
-    """Panels for a density, of the shape, dtype and device of ``like``.
+    """Panels for a density.
 
     Args:
+        placed: What :func:`place_panels` found for it.
         log_q: As in :class:`Panels`.
-        like: Any tensor of the right shape.
-        num_panels: Besides those that breaks add.
         breaks: Positions of kinks or jumps of the density, of shape ``shape + (B,)``,
             with their gradients: they become edges.
     """
-    with torch.no_grad():
-        edges, settled, best = _placed(log_q, like, num_panels)
+    edges, settled, best = placed
+    like = edges[..., 0]
     if breaks is not None:
         edges = _with_breaks(edges, breaks)
     x, weight = (like.new_tensor(t) for t in legendre_nodes(NODES))
@@ -161,10 +157,17 @@ def place_panels(
     )
 
 
-def _placed(
-    log_q: LogDensity, like: Tensor, num_panels: int
+@torch.no_grad()
+def place_panels(
+    log_q: LogDensity, like: Tensor, num_panels: int = 48
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Edges, whether the mass is finite, and the position of the highest density."""
+    """Edges, whether the mass is finite, and the position of the highest density.
+
+    Args:
+        log_q: As in :class:`Panels`.
+        like: Any tensor of the shape, dtype and device of the batch.
+        num_panels: Besides those that breaks add.
+    """
     edges = torch.linspace(
         -REACH, REACH, num_panels + 1, dtype=like.dtype, device=like.device
     ).expand((*like.shape, num_panels + 1))

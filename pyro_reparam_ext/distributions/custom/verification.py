@@ -13,7 +13,11 @@ from pyro_reparam_ext.distributions.custom.coordinate import REACH
 from pyro_reparam_ext.distributions.custom.define import CustomDistribution
 from pyro_reparam_ext.distributions.custom.from_cdf import FromCdf
 from pyro_reparam_ext.distributions.custom.from_transport import MappedNoise
-from pyro_reparam_ext.distributions.custom.panels import Panels, place_panels
+from pyro_reparam_ext.distributions.custom.panels import (
+    Panels,
+    panels_at,
+    place_panels,
+)
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 
 _TOLERANCE = 1e-6
@@ -288,7 +292,7 @@ def _integrals(d: CustomDistribution) -> Panels:
     if breaks is not None:
         breaks = coordinate.position(breaks)
     like = torch.zeros(d.batch_shape, dtype=torch.float64, device=d._options()[1])
-    return place_panels(log_q, like, num_panels=80, breaks=breaks)
+    return panels_at(place_panels(log_q, like, num_panels=80), log_q, breaks)
 
 
 def _cdf(d: CustomDistribution, panels: Panels, value: Tensor) -> Tensor:
