@@ -207,7 +207,7 @@ def test_numbers_take_the_dtype_of_the_base():
 def test_base_and_bounds_broadcast():
     base = dist.Laplace(torch.zeros(3), torch.ones(4, 1))
     d = D.Truncated(base, torch.zeros(2, 1, 1), 5.0)
-    assert d.batch_shape == d.base_dist.batch_shape == (2, 4, 3)
+    assert d.batch_shape == d.base.batch_shape == (2, 4, 3)
     assert d.rsample((6,)).shape == (6, 2, 4, 3)
     assert d.to_event(2).event_shape == (4, 3)
 
