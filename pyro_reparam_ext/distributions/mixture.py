@@ -93,6 +93,13 @@ class MixtureSameFamily(dist.MixtureSameFamily, SaysWhatIsMissing):
         component_distribution: Distribution,
         validate_args: bool | None = None,
     ) -> None:
+        if not component_distribution.batch_shape:
+            raise ValueError(
+                "MixtureSameFamily: the rightmost batch dimension of "
+                "component_distribution must be that of the components; found batch "
+                f"shape () of {type(component_distribution).__name__}. Give its "
+                "parameters one value for each component."
+            )
         super().__init__(mixture_distribution, component_distribution, validate_args)
         batch_shape = torch.broadcast_shapes(
             mixture_distribution.batch_shape, component_distribution.batch_shape[:-1]

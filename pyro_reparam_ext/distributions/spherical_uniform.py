@@ -71,6 +71,11 @@ class SphericalUniform(ReparameterizedDistribution):
                 f"SphericalUniform: dim must be an integer, 2 or more; found {dim!r}."
             )
         super().__init__(event_shape=torch.Size((dim,)), validate_args=validate_args)
+        if isinstance(batch_shape, int):
+            raise TypeError(
+                "SphericalUniform: batch_shape must be a tuple of integers; found "
+                f"{batch_shape}. Give ({batch_shape},)."
+            )
         self._batch_shape = torch.Size(batch_shape)
         like = torch.empty(0, dtype=dtype, device=device)
         self._dtype, self._device = like.dtype, like.device

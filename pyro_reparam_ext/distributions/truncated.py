@@ -124,9 +124,7 @@ class Truncated(TransportDistribution):
             "device": held[0].device,
         }
         bounds = [torch.as_tensor(bound, **options) for bound in (low, high)]
-        shape = torch.broadcast_shapes(
-            base_dist.batch_shape, *(bound.shape for bound in bounds)
-        )
+        shape = _common_shape(base_dist, *bounds)
         low, high = (b if b.shape == shape else b.expand(shape) for b in bounds)
         matches = base_dist.batch_shape == shape
         self.base = base_dist if matches else base_dist.expand(shape)
@@ -273,7 +271,24 @@ class Truncated(TransportDistribution):
         return value.to(self.low.dtype)
 
 
+def _common_shape(base: Distribution, low: Tensor, high: Tensor) -> torch.Size:
+    try:
+        return torch.broadcast_shapes(base.batch_shape, low.shape, high.shape)
+    except RuntimeError:
+        raise ValueError(
+            "Truncated: parameters do not broadcast: base_dist has batch shape "
+            f"{tuple(base.batch_shape)}, low has shape {tuple(low.shape)}, high has "
+            f"shape {tuple(high.shape)}."
+        ) from None
+
+
 def _require_tails(base: Distribution) -> None:
+    if not isinstance(base, Distribution):
+        raise TypeError(
+            "Truncated: base_dist must be a distribution; found "
+            f"{type(base).__name__}. Give Normal(loc, scale), say, or use "
+            "TruncatedNormal."
+        )
     found = why_no_tails(base)
     if found is None and not has_resolved_tails(base):
         found = f"{type(base).__name__}, whose tails are known from its cdf alone"
