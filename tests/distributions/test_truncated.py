@@ -292,12 +292,13 @@ def test_numerical_inversion_under_vmap():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # dynamo makes autograd functions of its own
-def test_in_one_graph():
+@pytest.mark.parametrize("base", [dist.Cauchy, dist.Gumbel])  # one holds loc twice
+def test_in_one_graph(base):
     def draw(loc):
-        d = D.Truncated(dist.Cauchy(loc, torch.ones(2)), 0.0, 5.0)
+        d = D.Truncated(base(loc, torch.ones(2)), 0.0, 5.0)
         return d.log_prob(d.rsample((4,))).sum()
 
-    compiled = torch.compile(draw, backend="aot_eager")
+    compiled = torch.compile(draw, fullgraph=True, backend="aot_eager")
     gradients = []
     with dist.util.validation_enabled(False):
         for function in (draw, compiled):
