@@ -43,11 +43,13 @@ NAMES = {
     "NormalInverseGaussian": {"scipy": "norminvgauss"},
     "GeneralizedPareto": {"scipy": "genpareto"},
     "TruncatedNormal": {"scipy": "truncnorm"},
-    "Truncated": {"numpyro": "TruncatedDistribution"},
+    "Truncated": {"numpyro": "TruncatedDistribution", "scipy": "truncate"},
     "StudentT": {"scipy": "t"},
     "FisherSnedecor": {"scipy": "f"},
     "InverseGamma": {"scipy": "invgamma"},
     "InverseWishart": {"scipy": "invwishart"},
+    "WrappedCauchy": {"scipy": "wrapcauchy"},
+    "MixtureSameFamily": {"scipy": "Mixture"},
 }
 
 # arguments of those in torch or Pyro that have to be made before they know
@@ -96,8 +98,12 @@ def ask_tfp(module: Any, name: str) -> str:
 
 
 def ask_scipy(module: Any, name: str) -> str:
-    """No gradients there: whether it has the density."""
-    return "density" if name and hasattr(module, name) else "–"
+    """No gradients there: whether it has the density, or draws only."""
+    found = getattr(module, name, None) if name else None
+    if found is None:
+        return "–"
+    makes_one = inspect.isfunction(found)  # of a distribution that has the density
+    return "density" if makes_one or hasattr(found, "pdf") else "no path"
 
 
 MODULES = {

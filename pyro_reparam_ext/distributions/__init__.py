@@ -16,6 +16,9 @@ from pyro_reparam_ext.distributions import (
 )
 from pyro_reparam_ext.distributions import custom
 from pyro_reparam_ext.distributions import (
+    hazard_divergences as _hazard_divergences,  # noqa: F401 (registers divergences)
+)
+from pyro_reparam_ext.distributions import (
     quadrature_tails as _quadrature_tails,  # noqa: F401 (registers families)
 )
 from pyro_reparam_ext.distributions import (

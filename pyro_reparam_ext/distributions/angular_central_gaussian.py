@@ -55,9 +55,11 @@ class AngularCentralGaussian(ReparameterizedDistribution):
 
     def __init__(self, scale_tril: Tensor, validate_args: bool | None = None) -> None:
         if not isinstance(scale_tril, Tensor) or scale_tril.shape[-1:] < (2,):
+            is_tensor = isinstance(scale_tril, Tensor)
+            found = tuple(scale_tril.shape) if is_tensor else type(scale_tril).__name__
             raise ValueError(
                 "AngularCentralGaussian: scale_tril must be a tensor of matrices with "
-                f"at least 2 rows; found {scale_tril!r}. Give a Cholesky factor."
+                f"at least 2 rows; found {found}. Give a Cholesky factor."
             )
         super().__init__(
             event_shape=scale_tril.shape[-1:],

@@ -12,10 +12,18 @@ from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import Distribution, biject_to, constraints
 
+from pyro_reparam_ext.distributions.any_precision import (
+    METHODS,
+    in_one_precision,
+    of_any_precision,
+)
+from pyro_reparam_ext.distributions.missing import SaysWhatIsMissing
+from pyro_reparam_ext.distributions.real_line import Real
+
 Parameter = Tensor | float
 
 
-class ReparameterizedDistribution(TorchDistribution):
+class ReparameterizedDistribution(TorchDistribution, SaysWhatIsMissing):
     r"""A distribution whose samples are differentiable in its parameters (abstract).
 
     Writing your own: derive from
@@ -49,6 +57,9 @@ class ReparameterizedDistribution(TorchDistribution):
                     f"{cls.__name__}: a parameter may not be called {name!r}, which "
                     "every distribution has for something else. Choose another name."
                 )
+        for name in METHODS:
+            if name in cls.__dict__:
+                setattr(cls, name, of_any_precision(cls.__dict__[name]))
 
     def __init__(
         self,
@@ -63,7 +74,13 @@ class ReparameterizedDistribution(TorchDistribution):
         )
         for name, tensor in tensors.items():
             setattr(self, name, tensor)
-        super().__init__(batch_shape, event_shape, validate_args=validate_args)
+        if any(0 in tensor.shape for tensor in tensors.values()):
+            # nothing to validate, and torch's checks of events need something
+            self._batch_shape, self._event_shape = batch_shape, event_shape
+            if validate_args is not None:
+                self._validate_args = validate_args
+        else:
+            super().__init__(batch_shape, event_shape, validate_args=validate_args)
 
     @property
     def parameters(self) -> dict[str, Tensor]:
@@ -80,6 +97,19 @@ class ReparameterizedDistribution(TorchDistribution):
         new = copy.copy(self)
         new.__dict__.update(parameters)
         return new
+
+    @property
+    def dtype_of_draws(self) -> torch.dtype:
+        """That of the parameters; without any, torch's default."""
+        for parameter in self.parameters.values():
+            return parameter.dtype
+        return torch.get_default_dtype()
+
+    def in_dtype(self, dtype: torch.dtype) -> Self:
+        """The same distribution with parameters of another precision."""
+        return self.with_parameters(
+            {name: p.to(dtype) for name, p in self.parameters.items()}
+        )
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         """The same distribution with parameters expanded to ``batch_shape``."""
@@ -105,14 +135,19 @@ class ReparameterizedDistribution(TorchDistribution):
     def log_prob(self, value: Tensor) -> Tensor:
         r""":math:`\log p_\theta(z)`.
 
-        Outside the support: an error with validation on, else :math:`-\infty`.
+        Outside the support: an error with validation on, else :math:`-\infty`. A value
+        of another precision than the parameters gives a result in the wider one.
         """
-        support: Any = self.support
+        d, value = in_one_precision(self, value, "log_prob")
+        if 0 in value.shape:  # nothing to check or to add up
+            lead = value.shape[: value.dim() - len(self.event_shape)]
+            return value.new_zeros(torch.broadcast_shapes(lead, self.batch_shape))
         if self._validate_args:
-            self._validate_sample(value)
-            return self.log_density(value)
-        if support is constraints.real:
-            return self.log_density(value)
+            d._validate_sample(value)
+            return d.log_density(value)
+        support: Any = d.support
+        if isinstance(support, Real):
+            return d.log_density(value)
         event = support.event_dim
         inside = support.check(value) | _any_of_event(value.isnan(), event)
         with torch.no_grad():  # no gradient from where it is not wanted
@@ -120,7 +155,7 @@ class ReparameterizedDistribution(TorchDistribution):
             origin = value.new_zeros(to_support.inverse_shape(value.shape))
             interior = to_support(origin)
         whole = inside.reshape(inside.shape + (1,) * event)
-        log_density = self.log_density(torch.where(whole, value, interior))
+        log_density = d.log_density(torch.where(whole, value, interior))
         return torch.where(inside, log_density, -math.inf)
 
 

@@ -247,7 +247,9 @@ def weibull(d: Weibull) -> LogTails:
         log_hazard,
         lambda log_h: d.scale * torch.exp(log_h / d.concentration),
         lambda value: (
-            log_hazard(value) - hazard(value) + (d.concentration / value).log()
+            torch.xlogy(d.concentration - 1, value / d.scale)
+            - hazard(value)
+            + (d.concentration / d.scale).log()
         ),
     )
 

@@ -73,6 +73,11 @@ class Dirichlet(ReparameterizedDistribution):
     def __init__(
         self, concentration: Tensor, validate_args: bool | None = None
     ) -> None:
+        if not isinstance(concentration, Tensor):
+            raise TypeError(
+                "Dirichlet: concentration must be a tensor; found "
+                f"{type(concentration).__name__}. Wrap it in torch.tensor(...)."
+            )
         if concentration.dim() < 1 or concentration.shape[-1] < 2:
             raise ValueError(
                 "Dirichlet: concentration must have at least two elements along its "

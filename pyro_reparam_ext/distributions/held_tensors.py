@@ -83,6 +83,9 @@ def split_tensors(
     def slot(node: Any) -> Any:
         nonlocal opaque
         if isinstance(node, Tensor) and node.is_floating_point():
+            for index, tensor in enumerate(tensors):
+                if tensor is node:  # torch.compile takes each tensor only once
+                    return _Slot(index)
             tensors.append(node)
             return _Slot(len(tensors) - 1)
         if isinstance(node, weakref.ref):

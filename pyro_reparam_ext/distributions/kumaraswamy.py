@@ -106,7 +106,7 @@ class Kumaraswamy(TransportDistribution):
         r""":math:`1 - (1 - z^a)^b`."""
         if self._validate_args:
             self._validate_sample(value)
-        inside = (value > 0) & (value < 1)
+        inside = ((value > 0) & (value < 1)) | value.isnan()
         log_rest = self._log_rest(torch.where(inside, value, 0.5))
         below = -torch.expm1(self.concentration0.double() * log_rest)
         ends = (value >= 1).double()

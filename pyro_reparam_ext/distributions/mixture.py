@@ -10,6 +10,7 @@ from torch.distributions import Distribution, constraints
 
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
 from pyro_reparam_ext.distributions.log_tails import log_tails_and_density
+from pyro_reparam_ext.distributions.missing import SaysWhatIsMissing
 from pyro_reparam_ext.distributions.mixture_components import (
     scalar_factor,
     why_no_conditionals,
@@ -19,7 +20,7 @@ from pyro_reparam_ext.distributions.mixture_gradient import attach_mixture_gradi
 
 
 @final
-class MixtureSameFamily(dist.MixtureSameFamily):
+class MixtureSameFamily(dist.MixtureSameFamily, SaysWhatIsMissing):
     r"""A mixture of :math:`K` components, with pathwise gradients in everything.
 
     For multimodal guides and priors, on the line or in :math:`\mathbb{R}^D`.
@@ -94,6 +95,13 @@ class MixtureSameFamily(dist.MixtureSameFamily):
         component_distribution: Distribution,
         validate_args: bool | None = None,
     ) -> None:
+        if not component_distribution.batch_shape:
+            raise ValueError(
+                "MixtureSameFamily: the rightmost batch dimension of "
+                "component_distribution must be that of the components; found batch "
+                f"shape () of {type(component_distribution).__name__}. Give its "
+                "parameters one value for each component."
+            )
         super().__init__(mixture_distribution, component_distribution, validate_args)
         batch_shape = torch.broadcast_shapes(
             mixture_distribution.batch_shape, component_distribution.batch_shape[:-1]
@@ -136,6 +144,9 @@ class MixtureSameFamily(dist.MixtureSameFamily):
     def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         """A draw without gradient; the same as ``rsample`` under the same seed."""
         shape = torch.Size(sample_shape)
+        if 0 in shape:  # torch's Categorical draws at least one
+            some = self.sample([max(n, 1) for n in shape])
+            return some[tuple(slice(n) for n in shape)]
         with torch.no_grad():
             chosen = choose(self.mixture_distribution, shape)
             return draw_chosen(self.component_distribution, chosen, shape)
@@ -157,7 +168,9 @@ class MixtureSameFamily(dist.MixtureSameFamily):
 
     def cdf(self, value: Tensor) -> Tensor:
         r""":math:`\sum_k \pi_k F_k(z)` for scalar events, its small values resolved."""
-        if self._obstacle is not None or self.event_shape:
+        if self.event_shape:
+            return SaysWhatIsMissing.cdf(self, value)
+        if self._obstacle is not None:
             return super().cdf(value)
         factor = scalar_factor(self.component_distribution)
         tails, _ = log_tails_and_density(factor, value.unsqueeze(-1))

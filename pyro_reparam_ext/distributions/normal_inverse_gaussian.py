@@ -10,6 +10,8 @@ from torch.distributions import constraints
 
 from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
+from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
+from pyro_reparam_ext.distributions.real_line import real_line
 from pyro_reparam_ext.ops import (
     gauss_legendre,
     log_bessel_k1e,
@@ -81,7 +83,7 @@ class NormalInverseGaussian(ImplicitDistribution):
         "tailweight": constraints.positive,
         "skewness": constraints.real,
     }
-    support = constraints.real
+    support = real_line
 
     def __init__(
         self,

@@ -154,22 +154,30 @@ class RotationallySymmetric(ReparameterizedDistribution):
 
     def moments_of_spread(self) -> tuple[Tensor, Tensor]:
         r""":math:`E[1 - \cos\theta]` and :math:`E(1 - \cos\theta)^2`, in float64."""
-        raise NotImplementedError
+        self._lack("moments_of_spread", "Average over draws instead.")
 
     @property
     def mean(self) -> Tensor:
         r""":math:`E[\cos\theta]\,\mu`, inside the sphere."""
+        if not self._has_moments():
+            return super().mean
         spread, _ = self.moments_of_spread()
         return ((1 - spread).unsqueeze(-1) * self.direction).to(self.loc.dtype)
 
     @property
     def variance(self) -> Tensor:
         r"""Of each element, out of that along :math:`\mu` and that across."""
+        if not self._has_moments():
+            return super().variance
         spread, square = self.moments_of_spread()
         along = (square - spread.square()).unsqueeze(-1)
         across = ((2 * spread - square) / (self.event_shape[0] - 1)).unsqueeze(-1)
         toward = self.direction.square()
         return (along * toward + across * (1 - toward)).to(self.loc.dtype)
+
+    def _has_moments(self) -> bool:
+        none: Any = RotationallySymmetric.moments_of_spread
+        return type(self).moments_of_spread is not none
 
     @property
     def direction(self) -> Tensor:

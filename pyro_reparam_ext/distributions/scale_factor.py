@@ -25,7 +25,7 @@ def scale_factor(
 
     Raises:
         ValueError: none or several are given, or what is given is not square, or (with
-            validation on) not positive-definite.
+            validation on) not symmetric and positive-definite.
     """
     forms = {
         **matrices,
@@ -58,20 +58,21 @@ def scale_factor(
     else:
         factor, info = torch.linalg.cholesky_ex(matrix)
     if Distribution._validate_args if validate_args is None else validate_args:
-        _require_positive_definite(owner, name, info)
+        away = (matrix - matrix.mT).abs() > 1e-6 + 1e-5 * matrix.abs()
+        _require_positive_definite(owner, name, (info != 0) | away.any(-1).any(-1))
     return factor
 
 
-def _require_positive_definite(owner: str, name: str, info: Tensor) -> None:
+def _require_positive_definite(owner: str, name: str, wrong: Tensor) -> None:
     try:
-        definite = bool((info == 0).all())
+        definite = not bool(wrong.any())
     except RuntimeError:  # under vmap or capture: no value to look at
         return
     if not definite:
         raise ValueError(
             f"{owner}: {name} must be positive-definite; found "
-            f"{int((info != 0).sum())} of {info.numel()} matrices that are not. Add a "
-            "small multiple of the identity."
+            f"{int(wrong.sum())} of {wrong.numel()} matrices that are not, or not "
+            "symmetric. Add its transpose, or a small multiple of the identity."
         )
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The uniform distribution on the sphere."""
 
+import math
 from typing import Any, ClassVar, Self, final
 
 import torch
@@ -70,9 +71,25 @@ class SphericalUniform(ReparameterizedDistribution):
                 f"SphericalUniform: dim must be an integer, 2 or more; found {dim!r}."
             )
         super().__init__(event_shape=torch.Size((dim,)), validate_args=validate_args)
+        if isinstance(batch_shape, int):
+            raise TypeError(
+                "SphericalUniform: batch_shape must be a tuple of integers; found "
+                f"{batch_shape}. Give ({batch_shape},)."
+            )
         self._batch_shape = torch.Size(batch_shape)
         like = torch.empty(0, dtype=dtype, device=device)
         self._dtype, self._device = like.dtype, like.device
+
+    @property
+    def dtype_of_draws(self) -> torch.dtype:
+        """As given."""
+        return self._dtype
+
+    def in_dtype(self, dtype: torch.dtype) -> Self:
+        """The same distribution with draws of another precision."""
+        new = self.with_parameters({})
+        new._dtype = dtype
+        return new
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         """The same distribution for more independent directions."""
@@ -90,7 +107,8 @@ class SphericalUniform(ReparameterizedDistribution):
     def log_density(self, value: Tensor) -> Tensor:
         """Minus the log of the area."""
         shape = torch.broadcast_shapes(value.shape[:-1], self.batch_shape)
-        return self._filled(-log_area(self.event_shape[0]), shape)
+        log_density = self._filled(-log_area(self.event_shape[0]), shape)
+        return torch.where(value.isnan().any(-1), math.nan, log_density)
 
     def entropy(self) -> Tensor:
         """The log of the area."""

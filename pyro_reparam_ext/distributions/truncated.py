@@ -124,12 +124,10 @@ class Truncated(TransportDistribution):
             "device": held[0].device,
         }
         bounds = [torch.as_tensor(bound, **options) for bound in (low, high)]
-        shape = torch.broadcast_shapes(
-            base_dist.batch_shape, *(bound.shape for bound in bounds)
-        )
+        shape = _common_shape(base_dist, *bounds)
         low, high = (b if b.shape == shape else b.expand(shape) for b in bounds)
         matches = base_dist.batch_shape == shape
-        self.base_dist = base_dist if matches else base_dist.expand(shape)
+        self.base = base_dist if matches else base_dist.expand(shape)
         super().__init__(low=low, high=high, validate_args=validate_args)
         require_order("Truncated", self.low, self.high)
         _require_overlap(self)
@@ -137,13 +135,13 @@ class Truncated(TransportDistribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> Self:
         """The same distribution, base and bounds expanded to ``batch_shape``."""
         new = super().expand(batch_shape, _instance)
-        new.base_dist = self.base_dist.expand(torch.Size(batch_shape))
+        new.base = self.base.expand(torch.Size(batch_shape))
         return new
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> ExtendedInterval:
         """The interval between the bounds, within the base's support."""
-        ends = (end.to(self.low) for end in support_ends(self.base_dist))
+        ends = (end.to(self.low) for end in support_ends(self.base))
         lowest, highest = ends
         low = torch.where(self.low < lowest, lowest, self.low)
         return ExtendedInterval(
@@ -180,7 +178,7 @@ class Truncated(TransportDistribution):
         """The base's, less the log of its mass between the bounds."""
         if (same := self._truncated_normal()) is not None:
             return same.log_density(value)
-        base = TruncatedPath.over(self.base_dist).base()
+        base = TruncatedPath.over(self.base).base()
         low, high = (probabilities(base, x.double()) for x in (self.low, self.high))
         result = tail_density(base, value.double()) - log_mass(low, high)
         return result.to(self.low.dtype)
@@ -216,7 +214,7 @@ class Truncated(TransportDistribution):
     def mode(self) -> Tensor:
         """That of a base with one mode, or the bound nearest to it."""
         low, high = self.support.lower_bound, self.support.upper_bound
-        return torch.minimum(torch.maximum(self.base_dist.mode, low), high)
+        return torch.minimum(torch.maximum(self.base.mode, low), high)
 
     def entropy(self) -> Tensor:
         """Of a normal base."""
@@ -237,13 +235,13 @@ class Truncated(TransportDistribution):
         if same is None:
             raise NotImplementedError(
                 f"Truncated.{what}: expected a Normal base; found "
-                f"{type(self.base_dist).__name__}, for which there is no closed form. "
+                f"{type(self.base).__name__}, for which there is no closed form. "
                 "Average over draws instead."
             )
         return same
 
     def _truncated_normal(self) -> TruncatedNormal | None:
-        base: Any = self.base_dist
+        base: Any = self.base
         if not isinstance(base, Normal) or type(base).cdf is not Normal.cdf:
             return None
         return TruncatedNormal(
@@ -251,7 +249,7 @@ class Truncated(TransportDistribution):
         )
 
     def _log_tails(self, value: Tensor) -> tuple[Tensor, Tensor]:
-        base = TruncatedPath.over(self.base_dist).base()
+        base = TruncatedPath.over(self.base).base()
         low, z, high = (
             probabilities(base, x.double()) for x in (self.low, value, self.high)
         )
@@ -259,7 +257,7 @@ class Truncated(TransportDistribution):
         return log_mass(low, z) - whole, log_mass(z, high) - whole
 
     def _quantile(self, eps: Tensor) -> Tensor:
-        path = TruncatedPath.over(self.base_dist)
+        path = TruncatedPath.over(self.base)
         u = eps.double().clamp(1e-300, 1 - 2**-53)
         with torch.no_grad():
             value = path.quantile(u, self.low, self.high)
@@ -273,7 +271,24 @@ class Truncated(TransportDistribution):
         return value.to(self.low.dtype)
 
 
+def _common_shape(base: Distribution, low: Tensor, high: Tensor) -> torch.Size:
+    try:
+        return torch.broadcast_shapes(base.batch_shape, low.shape, high.shape)
+    except RuntimeError:
+        raise ValueError(
+            "Truncated: parameters do not broadcast: base_dist has batch shape "
+            f"{tuple(base.batch_shape)}, low has shape {tuple(low.shape)}, high has "
+            f"shape {tuple(high.shape)}."
+        ) from None
+
+
 def _require_tails(base: Distribution) -> None:
+    if not isinstance(base, Distribution):
+        raise TypeError(
+            "Truncated: base_dist must be a distribution; found "
+            f"{type(base).__name__}. Give Normal(loc, scale), say, or use "
+            "TruncatedNormal."
+        )
     found = why_no_tails(base)
     if found is None and not has_resolved_tails(base):
         found = f"{type(base).__name__}, whose tails are known from its cdf alone"
@@ -292,6 +307,6 @@ def _require_overlap(distribution: Truncated) -> None:
     if wrong is not None:
         raise ValueError(
             "Truncated: the interval must contain points of the support of "
-            f"{type(distribution.base_dist).__name__}; found low={wrong[0]} and high="
+            f"{type(distribution.base).__name__}; found low={wrong[0]} and high="
             f"{wrong[1]}. Move the interval."
         )

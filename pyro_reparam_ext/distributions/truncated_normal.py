@@ -143,11 +143,11 @@ class TruncatedNormal(TransportDistribution):
         """0 below ``low``, 1 above ``high``."""
         if self._validate_args:
             self._validate_sample(value)
-        inside = ((value > self.low) & (value < self.high)) | value.isnan()
+        inside = (value > self.low) & (value < self.high)
         interior = self.mode.detach()  # no gradient from where it is not wanted
         interior = clamp_to_interior(interior, self.low, self.high)
         probability = self.inverse(torch.where(inside, value, interior)).clamp(0, 1)
-        ends = (value >= self.high).double()
+        ends = torch.where(value.isnan(), math.nan, (value >= self.high).double())
         return torch.where(inside, probability, ends).to(self.loc.dtype)
 
     def icdf(self, value: Tensor) -> Tensor:

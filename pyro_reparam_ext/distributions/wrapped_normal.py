@@ -11,6 +11,7 @@ from torch.distributions import constraints
 from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.circle import circular_cdf, turns, wrap
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
+from pyro_reparam_ext.distributions.real_line import real_line
 
 _SWITCH = 2.0  # the scale from which on the Fourier series is used
 _TURNS = 4  # beyond them, normal draws of a scale below it are negligible
@@ -62,7 +63,7 @@ class WrappedNormal(ImplicitDistribution):
         "loc": constraints.real,
         "scale": constraints.positive,
     }
-    support = constraints.real
+    support = real_line
 
     def __init__(
         self, loc: Parameter, scale: Parameter, validate_args: bool | None = None

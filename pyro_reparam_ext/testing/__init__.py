@@ -19,6 +19,7 @@ from collections.abc import Collection
 
 from pyro_reparam_ext.testing import (
     density_laws,
+    edge_laws,
     event_laws,
     gradient_laws,
     program_laws,
@@ -34,6 +35,7 @@ DISTRIBUTION_LAWS: tuple[Law, ...] = (
     *density_laws.LAWS,
     *event_laws.LAWS,
     *gradient_laws.LAWS,
+    *edge_laws.LAWS,
     *program_laws.LAWS,
 )
 

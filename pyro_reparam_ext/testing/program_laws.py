@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Laws of use: function transforms, variational inference, Hamiltonian Monte Carlo."""
 
+import copy
+import math
+from typing import Any
+
 import pyro
 import torch
 from pyro.infer import MCMC, NUTS, SVI, Trace_ELBO
 from pyro.optim import Adam
 from torch import Tensor
-from torch.distributions import constraints
+from torch.distributions import Independent, TransformedDistribution, constraints
 
 from pyro_reparam_ext.testing.cases import DistributionCase
 from pyro_reparam_ext.testing.gradient_laws import anchored
@@ -133,6 +137,37 @@ def nuts(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     assert len(draws.reshape(10, -1).unique(dim=0)) > 1
 
 
+def not_a_wrapper(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
+    """Programs do not take it for another distribution that it was made from.
+
+    Pyro and our estimators look through whatever has a ``base_dist``.
+    """
+    d = case.distribution(point, dtype)
+    wraps = isinstance(d, Independent | TransformedDistribution)
+    assert wraps or not hasattr(d, "base_dist"), "base_dist means a wrapper"
+
+
+def standardized_by_pyro(
+    case: DistributionCase, point: str, dtype: torch.dtype
+) -> None:
+    """Where Pyro's AutoReparam standardizes, ``loc`` and ``scale`` move and stretch."""
+    # these change what is imported, which importing this module does not
+    from pyro.infer.reparam import LocScaleReparam
+    from pyro.infer.reparam.strategies import AutoReparam
+
+    d = case.distribution(point, dtype)
+    site: Any = {"name": "z", "fn": d, "is_observed": False}
+    strategy = AutoReparam(centered=0.0)
+    if not isinstance(strategy.configure(site), LocScaleReparam):
+        return
+    stretched = copy.copy(d)
+    for name, value in (("loc", 3 * d.loc + 1), ("scale", 3 * d.scale)):
+        setattr(stretched, name, value)
+    z = d.sample((5,))
+    log_prob = stretched.log_prob(3 * z + 1) + math.log(3) * d.event_shape.numel()
+    close(log_prob, d.log_prob(z), 1e-9, 1e-9, "log_prob")
+
+
 def _first_element(
     case: DistributionCase, parameters: dict[str, Tensor]
 ) -> dict[str, Tensor]:
@@ -151,6 +186,8 @@ LAWS = [
     Law(vmap, dtypes=DOUBLE),
     Law(vmap_gradient, applies=_has_a_path, dtypes=DOUBLE),
     Law(grad, applies=has_gradients, dtypes=DOUBLE),
+    Law(not_a_wrapper, applies=is_first, dtypes=DOUBLE),
+    Law(standardized_by_pyro, dtypes=DOUBLE),
     Law(svi, applies=is_first),
     Law(nuts, applies=is_first, dtypes=DOUBLE),
 ]

@@ -13,7 +13,7 @@ from pyro_reparam_ext.testing import (
     DistributionCase,
     check_distribution,
 )
-from tests.distributions import broken
+from tests.distributions import broken, broken_edges
 
 RAYLEIGH = {"scalar": {"scale": 1.3}, "batch": {"scale": [[0.4], [2.0]]}}
 CAUGHT = [
@@ -42,6 +42,16 @@ CAUGHT = [
     (broken.AcceptsAnything, "outside"),
     (broken.LosesPrecision, "same_density"),
     (broken.WrongKl, "kl"),
+    (broken_edges.KeepsItsPrecision, "other_precision"),
+    (broken_edges.CountsIntegers, "integers"),
+    (broken_edges.TakesNumbers, "not_a_tensor"),
+    (broken_edges.DrawsSome, "nothing"),
+    (broken_edges.NeedsABatch, "no_batch"),
+    (broken_edges.NanIsNothing, "nan_value"),
+    (broken_edges.NanAtTheEnd, "ends"),
+    (broken_edges.QuantilesInside, "icdf_ends"),
+    (broken_edges.LacksWords, "missing"),
+    (broken_edges.LooksLikeAWrapper, "not_a_wrapper"),
 ]
 
 
@@ -101,6 +111,16 @@ def test_second_derivative_that_lies_is_caught() -> None:
     check_distribution(case, only=["pathwise"])  # its first derivative is right
     with pytest.raises(AssertionError, match="breaks the law second_derivative"):
         check_distribution(case, only=["second_derivative"])
+
+
+def test_a_false_location_scale_family_is_caught() -> None:
+    case = DistributionCase(
+        name="NotALocationScale",
+        make=broken_edges.NotALocationScale,
+        points={"unit": {"loc": 0.3, "scale": 0.7}},
+    )
+    with pytest.raises(AssertionError, match="breaks the law standardized_by_pyro"):
+        check_distribution(case, only=["standardized_by_pyro"])
 
 
 @pytest.mark.parametrize(("at", "law"), [(0.1, "in_support"), (1.0, "vmap")])

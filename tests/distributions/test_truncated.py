@@ -207,7 +207,7 @@ def test_numbers_take_the_dtype_of_the_base():
 def test_base_and_bounds_broadcast():
     base = dist.Laplace(torch.zeros(3), torch.ones(4, 1))
     d = D.Truncated(base, torch.zeros(2, 1, 1), 5.0)
-    assert d.batch_shape == d.base_dist.batch_shape == (2, 4, 3)
+    assert d.batch_shape == d.base.batch_shape == (2, 4, 3)
     assert d.rsample((6,)).shape == (6, 2, 4, 3)
     assert d.to_event(2).event_shape == (4, 3)
 
@@ -292,12 +292,13 @@ def test_numerical_inversion_under_vmap():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # dynamo makes autograd functions of its own
-def test_in_one_graph():
+@pytest.mark.parametrize("base", [dist.Cauchy, dist.Gumbel])  # one holds loc twice
+def test_in_one_graph(base):
     def draw(loc):
-        d = D.Truncated(dist.Cauchy(loc, torch.ones(2)), 0.0, 5.0)
+        d = D.Truncated(base(loc, torch.ones(2)), 0.0, 5.0)
         return d.log_prob(d.rsample((4,))).sum()
 
-    compiled = torch.compile(draw, backend="aot_eager")
+    compiled = torch.compile(draw, fullgraph=True, backend="aot_eager")
     gradients = []
     with dist.util.validation_enabled(False):
         for function in (draw, compiled):

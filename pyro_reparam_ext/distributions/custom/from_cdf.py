@@ -99,10 +99,8 @@ class FromCdf(CustomDistribution, ImplicitDistribution):
         probability = self.inverse(inside)
         return torch.where(side == 0, probability, (side > 0).to(probability.dtype))
 
-    def icdf(self, value: Tensor) -> Tensor:
+    def _icdf_inside(self, u: Tensor) -> Tensor:
         """The root of the cdf, differentiable in the parameters and the probability."""
-        shape = torch.broadcast_shapes(value.shape, self.batch_shape)
-        u = value.double().expand(shape)
         with torch.no_grad():
             z = self._into_support(self._quantile(-torch.log1p(-u)))
         # the path of a fixed quantile, and along it the quantile itself
@@ -137,7 +135,7 @@ class FromCdf(CustomDistribution, ImplicitDistribution):
 
 
 def _log(x: Tensor) -> Tensor:
-    positive = x > 0
+    positive = (x > 0) | x.isnan()
     return torch.where(positive, torch.where(positive, x, 1.0).log(), -math.inf)
 
 

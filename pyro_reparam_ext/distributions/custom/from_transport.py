@@ -104,11 +104,10 @@ class MappedNoise(CustomDistribution, TransportDistribution):
         probability = torch.where(side == 0, noise.cdf(eps), (side > 0).double())
         return self._rounded(probability)
 
-    def icdf(self, value: Tensor) -> Tensor:
+    def _icdf_inside(self, u: Tensor) -> Tensor:
         """The map at the quantile of the noise."""
         noise = self.noise()
-        shape = torch.broadcast_shapes(value.shape, self.batch_shape)
-        eps = noise.icdf(value.double().expand(shape))
+        eps = noise.icdf(u)
         falling = self._slope(eps) < 0
         return self.transport(torch.where(falling, noise.reflected(eps), eps))
 
@@ -182,7 +181,7 @@ class MappedNoise(CustomDistribution, TransportDistribution):
         eps = support.value(torch.where(beyond, 0.0, s))
         miss = (self._map(eps) - value).abs()
         reach = self._slope(eps).abs() * self._spacing(eps) + _TOLERANCE * value.abs()
-        return eps, (miss <= reach) & ~beyond, beyond
+        return eps, (miss <= reach) & ~beyond, beyond & ~value.isnan()
 
     def _spacing(self, eps: Tensor) -> Tensor:
         """How closely the map can be expected to tell noise apart."""

@@ -104,7 +104,8 @@ class Panels:
 
     def _as_rows(self, x: Tensor) -> Tensor:
         """One row for each element of the batch, the other dimensions in it."""
-        return x.reshape((-1, *self.log_mass.shape)).movedim(0, -1)
+        lead = x.shape[: x.dim() - self.log_mass.dim()]
+        return x.reshape((math.prod(lead), *self.log_mass.shape)).movedim(0, -1)
 
     def _from_rows(self, rows: Tensor, like: Tensor) -> Tensor:
         return rows.movedim(-1, 0).reshape(like.shape)
