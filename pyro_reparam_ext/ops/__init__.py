@@ -33,6 +33,7 @@ from pyro_reparam_ext.ops.log_normal_quantile import log_normal_quantile
 from pyro_reparam_ext.ops.mills_ratio import mills_ratio, mills_ratio_complement
 from pyro_reparam_ext.ops.quick_map import choose, quick_map
 from pyro_reparam_ext.ops.quick_mills import quick_mills
+from pyro_reparam_ext.ops.quick_von_mises import quick_von_mises_path
 from pyro_reparam_ext.ops.ratios_at_zero import (
     expm1_ratio,
     expm1_remainder,
@@ -86,6 +87,7 @@ __all__ = [
     "one_minus_bessel_ratio",
     "quick_map",
     "quick_mills",
+    "quick_von_mises_path",
     "stirling_remainder",
     "truncated_normal_offset",
 ]

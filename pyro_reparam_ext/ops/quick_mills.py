@@ -2,15 +2,11 @@
 """Mills' ratio by polynomials, where no derivative of it is wanted."""
 
 import math
-from functools import cache
 
 import torch
 from torch import Tensor
 
-_CENTER = 4.0
-# degrees for 1e-14, and for 1e-7
-_EXACT = (24, 26)
-_DEGREES = {torch.float64: _EXACT, torch.float32: (10, 12)}
+from pyro_reparam_ext.ops.half_line import HalfLinePolynomial
 
 
 def quick_mills(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,47 +24,36 @@ def quick_mills(x: Tensor) -> tuple[Tensor, Tensor]:
         >>> complement
         tensor([1.0000e+00, 1.0000e-12], dtype=torch.float64)
     """
-    y = 1 - 2 * _CENTER / (x + _CENTER)
     over = 1 / (x + 1)
-    of_ratio, of_complement = _DEGREES.get(x.dtype, _EXACT)
-    ratio = over * _horner(_coefficients(of_ratio, 0), y)
-    return ratio, over * over * _horner(_coefficients(of_complement, 1), y)
+    return over * _RATIO(x), over * over * _COMPLEMENT(x)
 
 
-def _horner(coefficients: tuple[float, ...], y: Tensor) -> Tensor:
-    first, second, *others = y.new_tensor(coefficients).unbind()
-    total = first * y + second
-    for coefficient in others:
-        total = torch.addcmul(coefficient, total, y)
-    return total
-
-
-@cache
-def _coefficients(degree: int, which: int) -> tuple[float, ...]:
-    """Of the interpolation in Chebyshev's points, highest power first."""
-    n = degree + 1
-    angles = [math.pi * (j + 0.5) / n for j in range(n)]
-    values = [_scaled(math.cos(angle), which) for angle in angles]
-    powers = [0.0] * n
-    before, polynomial = [0.0] * n, [1.0] + [0.0] * degree  # of T_k, lowest first
-    for k in range(n):
-        terms = (f * math.cos(k * t) for f, t in zip(values, angles, strict=True))
-        weight = (2 if k else 1) * math.fsum(terms) / n
-        powers = [p + weight * c for p, c in zip(powers, polynomial, strict=True)]
-        shifted = [0.0, *polynomial[:-1]]
-        factor = 2 if k else 1
-        following = [factor * s - b for s, b in zip(shifted, before, strict=True)]
-        before, polynomial = polynomial, following
-    return tuple(reversed(powers))
-
-
-def _scaled(y: float, which: int) -> float:
-    """(x + 1) M(x), or (x + 1)^2 (1 - x M(x))."""
-    x = _CENTER * (1 + y) / (1 - y)
+def _scaled_ratio(x: float) -> float:
     if x < 2:
-        ratio = math.sqrt(math.pi / 2) * math.exp(0.5 * x * x) * math.erfc(x / 2**0.5)
-        return (1 + x) ** 2 * (1 - x * ratio) if which else (1 + x) * ratio
-    rest = 0.0  # of Laplace's continued fraction
+        return (1 + x) * _near_ratio(x)
+    return (1 + x) / (x + _rest(x))
+
+
+def _scaled_complement(x: float) -> float:
+    if x < 2:
+        return (1 + x) ** 2 * (1 - x * _near_ratio(x))
+    rest = _rest(x)
+    return (1 + x) ** 2 * rest / (x + rest)
+
+
+def _near_ratio(x: float) -> float:
+    return math.sqrt(math.pi / 2) * math.exp(0.5 * x * x) * math.erfc(x / 2**0.5)
+
+
+def _rest(x: float) -> float:
+    """1/M(x) - x by Laplace's continued fraction."""
+    rest = 0.0
     for k in range(200, 0, -1):
         rest = k / (x + rest)
-    return (1 + x) * ((1 + x) * rest if which else 1) / (x + rest)
+    return rest
+
+
+_RATIO = HalfLinePolynomial(_scaled_ratio, 4.0, {torch.float64: 24, torch.float32: 10})
+_COMPLEMENT = HalfLinePolynomial(
+    _scaled_complement, 4.0, {torch.float64: 26, torch.float32: 12}
+)

@@ -7,6 +7,8 @@ import torch
 
 from pyro_reparam_ext import distributions as D
 from pyro_reparam_ext.ops import in_parts, quick_map, quick_mills
+from pyro_reparam_ext.ops.bessel import one_minus_bessel_ratio
+from pyro_reparam_ext.ops.quick_von_mises import quick_one_minus_bessel_ratio
 
 
 def formula(eps, loc, scale):
@@ -76,6 +78,35 @@ def test_mills_ratio_by_polynomials(dtype, bound):
             exact = mp.sqrt(mp.pi / 2) * mp.erfc(z / mp.sqrt(2)) * mp.exp(z * z / 2)
             assert abs(ratio.item() / exact - 1) < bound
             assert abs(complement.item() / (1 - z * exact) - 1) < bound
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bound"), [(torch.float64, 2e-13), (torch.float32, 3e-6)], ids=str
+)
+def test_ratio_of_bessel_functions_by_a_polynomial(dtype, bound):
+    x = torch.logspace(-4, 8, 200).to(dtype)
+    found, exact = quick_one_minus_bessel_ratio(x), one_minus_bessel_ratio(x.double())
+    torch.testing.assert_close(found.double(), exact, rtol=bound, atol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "bound"), [(torch.float64, 1e-12), (torch.float32, 2e-5)], ids=str
+)
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: D.VonMises(0.5 * x, x),
+        lambda x: D.InverseGaussian(torch.ones_like(x), x),
+    ],
+    ids=["VonMises", "InverseGaussian"],
+)
+def test_quick_gradients_are_those_to_be_differentiated_again(make, dtype, bound):
+    torch.manual_seed(0)
+    d = make(torch.logspace(-2, 3, 1000).to(dtype))
+    z = d.sample((50,))
+    quick, exact = d.quick_gradient(z), d.sample_gradient(z)
+    for name, gradient in exact.items():
+        torch.testing.assert_close(quick[name], gradient, rtol=bound, atol=bound)
 
 
 @pytest.mark.parametrize(
