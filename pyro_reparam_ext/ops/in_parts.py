@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 # a chain of simple operations: some ten temporaries are in the cache together
-_SIZE = 2**15
+PART = 2**15
 
 
 def in_parts(
@@ -41,7 +41,7 @@ def in_parts(
 
 
 def parts_of(
-    shape: torch.Size, tensors: Sequence[Tensor]
+    shape: torch.Size, tensors: Sequence[Tensor], length: int = PART
 ) -> Iterator[tuple[int, list[Tensor]]]:
     """Parts of tensors broadcast to ``shape``, each with its length."""
     size = shape.numel()
@@ -50,8 +50,8 @@ def parts_of(
         x[(0,) * x.dim()] if size and not any(x.stride()) else x.reshape(-1)
         for x in wide
     ]
-    for start in range(0, max(size, 1), _SIZE):
-        end = min(start + _SIZE, size)
+    for start in range(0, max(size, 1), length):
+        end = min(start + length, size)
         yield end - start, [x if x.dim() == 0 else x[start:end] for x in flat]
 
 

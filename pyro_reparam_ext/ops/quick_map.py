@@ -7,14 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pyro_reparam_ext.ops.in_parts import is_transformed, joined, parts_of
+from pyro_reparam_ext.ops.in_parts import PART, is_transformed, joined, parts_of
 
 Map = Callable[..., Tensor]
 Partials = Callable[..., tuple[Tensor, ...]]
 
 
 def quick_map(
-    formula: Map, value: Map, partials: Partials, noise: Tensor, *parameters: Tensor
+    formula: Map,
+    value: Map,
+    partials: Partials,
+    noise: Tensor,
+    *parameters: Tensor,
+    part: int = PART,
 ) -> Tensor:
     r"""``formula(noise, *parameters)``, with its first derivatives by ``partials``.
 
@@ -34,7 +39,9 @@ def quick_map(
             each parameter, likewise.
         noise: :math:`\epsilon`. Where it wants a gradient itself, all is left to
             ``formula``.
-        parameters: The tensors :math:`\theta`, of the dtype of the noise.
+        parameters: The tensors :math:`\theta`.
+        part: How many elements at a time; more for functions that look after it
+            themselves.
 
     Gradient: as ``partials`` says in a first derivative, and of ``formula`` in others.
 
@@ -50,7 +57,7 @@ def quick_map(
     """
     if noise.requires_grad or is_transformed():
         return formula(noise, *parameters)
-    return _QuickMap.apply(formula, value, partials, noise, *parameters)
+    return _QuickMap.apply(formula, value, partials, part, noise, *parameters)
 
 
 def choose(positive: Tensor, first: Tensor, second: Tensor) -> Tensor:
@@ -70,26 +77,32 @@ def choose(positive: Tensor, first: Tensor, second: Tensor) -> Tensor:
 class _QuickMap(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, formula: Map, value: Map, partials: Partials, *inputs: Tensor
+        ctx: Any,
+        formula: Map,
+        value: Map,
+        partials: Partials,
+        part: int,
+        *inputs: Tensor,
     ) -> Tensor:
-        ctx.formula, ctx.partials = formula, partials
+        ctx.formula, ctx.partials, ctx.part = formula, partials, part
         ctx.save_for_backward(*inputs)
         shape = torch.broadcast_shapes(*(x.shape for x in inputs))
-        found = [value(*part).expand(n) for n, part in parts_of(shape, inputs)]
+        found = [value(*x).expand(n) for n, x in parts_of(shape, inputs, part)]
         return joined(found).reshape(shape)
 
     @staticmethod
     def backward(ctx: Any, by_value: Tensor) -> tuple[Tensor | None, ...]:
         shape = by_value.shape
-        needed = ctx.needs_input_grad[4:]
+        needed = ctx.needs_input_grad[5:]
         noise, *parameters = ctx.saved_tensors
         if torch.is_grad_enabled():
             gradients = _of_formula(ctx.formula, by_value, noise, parameters, needed)
-            return None, None, None, None, *gradients
+            return None, None, None, None, None, *gradients
         summed = [x.numel() == 1 < shape.numel() for x in parameters]
         found: list[list[Tensor]] = [[] for _ in parameters]
-        for n, (seed, *part) in parts_of(shape, (by_value, noise, *parameters)):
-            for i, partial in enumerate(ctx.partials(*part)):
+        inputs = (by_value, noise, *parameters)
+        for n, (seed, *x) in parts_of(shape, inputs, ctx.part):
+            for i, partial in enumerate(ctx.partials(*x)):
                 if needed[i]:
                     gradient = (seed * partial).expand(n)
                     found[i].append(gradient.sum() if summed[i] else gradient)
@@ -101,7 +114,7 @@ class _QuickMap(torch.autograd.Function):
                 gradients.append(torch.stack(parts).sum().reshape(x.shape))
             else:
                 gradients.append(joined(parts).reshape(shape).sum_to_size(x.shape))
-        return None, None, None, None, *gradients
+        return None, None, None, None, None, *gradients
 
 
 def _of_formula(
