@@ -9,7 +9,8 @@ from torch import Tensor
 
 from pyro_reparam_ext.distributions.attach_gradient import attach_gradient
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
-from pyro_reparam_ext.ops import in_parts, is_transformed
+from pyro_reparam_ext.ops import in_parts
+from pyro_reparam_ext.ops.in_parts import is_transformed
 
 
 class ImplicitDistribution(ReparameterizedDistribution):

@@ -12,11 +12,8 @@ from torch.distributions.kl import register_kl
 from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.circle import circular_cdf, turns, wrap
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
-from pyro_reparam_ext.ops import (
-    gauss_legendre,
-    one_minus_bessel_ratio,
-    quick_von_mises_path,
-)
+from pyro_reparam_ext.ops import gauss_legendre, one_minus_bessel_ratio
+from pyro_reparam_ext.ops.quick_von_mises import quick_von_mises_path
 
 
 class _Rule(NamedTuple):

@@ -10,7 +10,7 @@ from pyro_reparam_ext.ops.gamma_path import gamma_path
 from pyro_reparam_ext.ops.gammainc import gamma_cdf_of_log, gammainc, gammaincc
 from pyro_reparam_ext.ops.gauss_legendre import gauss_legendre
 from pyro_reparam_ext.ops.in_chunks import in_chunks
-from pyro_reparam_ext.ops.in_parts import in_parts, is_transformed
+from pyro_reparam_ext.ops.in_parts import in_parts
 from pyro_reparam_ext.ops.leave_one_out import logsumexp_of_others
 from pyro_reparam_ext.ops.log1mexp import log1mexp
 from pyro_reparam_ext.ops.log_beta_density import (
@@ -33,7 +33,6 @@ from pyro_reparam_ext.ops.log_normal_quantile import log_normal_quantile
 from pyro_reparam_ext.ops.mills_ratio import mills_ratio, mills_ratio_complement
 from pyro_reparam_ext.ops.quick_map import choose, quick_map
 from pyro_reparam_ext.ops.quick_mills import quick_mills
-from pyro_reparam_ext.ops.quick_von_mises import quick_von_mises_path
 from pyro_reparam_ext.ops.ratios_at_zero import (
     expm1_ratio,
     expm1_remainder,
@@ -61,7 +60,6 @@ __all__ = [
     "gauss_legendre",
     "in_chunks",
     "in_parts",
-    "is_transformed",
     "log1mexp",
     "log1p_ratio",
     "log_bessel_k1e",
@@ -87,7 +85,6 @@ __all__ = [
     "one_minus_bessel_ratio",
     "quick_map",
     "quick_mills",
-    "quick_von_mises_path",
     "stirling_remainder",
     "truncated_normal_offset",
 ]

@@ -104,7 +104,7 @@ def _replace(plain: Tensor, is_plain: Tensor, arguments: list[Tensor]) -> Tensor
     index = (~is_plain).expand(result.shape[1:]).nonzero().squeeze(-1)
     if index.numel():
         part = [x.expand(result.shape[1:])[index] for x in arguments]
-        result[:, index] = _anchored(*part, with_partials=len(result) > 1)
+        result[:, index] = _anchored(part, with_partials=len(result) > 1)
     return result
 
 
@@ -121,15 +121,9 @@ def _(plain: Tensor, is_plain: Tensor, arguments: list[Tensor]) -> Tensor:
     return torch.empty_like(plain, memory_format=torch.contiguous_format)
 
 
-def _anchored(
-    u: Tensor,
-    loc: Tensor,
-    scale: Tensor,
-    low: Tensor,
-    high: Tensor,
-    with_partials: bool,
-) -> Tensor:
+def _anchored(arguments: list[Tensor], with_partials: bool) -> Tensor:
     """From the bound nearer the mode: the quantile, or its derivatives."""
+    u, loc, scale, low, high = arguments
     mirrored = (low - loc) + (high - loc) < 0
     bound = torch.where(mirrored, high, low)
     side = torch.where(mirrored, -1.0, 1.0).to(scale.dtype)
