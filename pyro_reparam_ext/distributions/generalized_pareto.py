@@ -12,9 +12,19 @@ from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.extended_interval import ExtendedInterval
 from pyro_reparam_ext.distributions.noise import StandardExponential
 from pyro_reparam_ext.distributions.transport import TransportDistribution
-from pyro_reparam_ext.ops import clamp_to_interior, expm1_ratio, log1p_ratio
+from pyro_reparam_ext.ops import (
+    choose,
+    clamp_to_interior,
+    expm1_ratio,
+    log1p_ratio,
+    quick_map,
+)
 
 _LOG_MAX = 700.0  # below log(finfo(float64).max)
+# up to here the derivative of log((e^x - 1)/x) is 1/2 + x/12 - x^3/720 + ...
+_NEAR = 0.3
+_BERNOULLI = (1 / 12, -1 / 720, 1 / 30240, -1 / 1209600, 1 / 47900160)
+_SERIES = {torch.float32: _BERNOULLI[2:0:-1], torch.float64: _BERNOULLI[:0:-1]}
 
 
 @final
@@ -49,8 +59,9 @@ class GeneralizedPareto(TransportDistribution):
     finite number has gradient 0. The support moves with the parameters: a score
     function estimator is not valid in ``loc``, nor for :math:`\xi < -1/2`.
 
-    Numerics: everything is computed in float64 and returned in the dtype of the
-    parameters, exact to 1e-14 at the given value. The KL
+    Numerics: draws and their gradients are computed in the dtype of the parameters,
+    to a few units of rounding in the exponent :math:`\xi\epsilon`; densities and
+    distribution functions in float64, exact to 1e-14 at the given value. The KL
     divergence of two of them has no elementary closed form, and none is registered.
 
     Source: Hosking and Wallis (1987), Technometrics 29. Arguments as in
@@ -97,8 +108,8 @@ class GeneralizedPareto(TransportDistribution):
 
     def transport(self, eps: Tensor) -> Tensor:
         r""":math:`\mu + \sigma\epsilon\,(e^{\xi\epsilon} - 1)/(\xi\epsilon)`."""
-        value = self._quantile(eps)
-        return clamp_to_interior(value, self.loc, self._upper_end())
+        eps = eps.to(self.loc.dtype)
+        return quick_map(_transport, _value, _partials, eps, *self.parameters.values())
 
     def inverse(self, value: Tensor) -> Tensor:
         r""":math:`\log(1 + \xi y)/\xi`."""
@@ -156,19 +167,10 @@ class GeneralizedPareto(TransportDistribution):
         return torch.where(self.concentration < -1, self._upper_end(), self.loc)
 
     def _upper_end(self) -> Tensor:
-        bounded = self.concentration < 0
-        shape = torch.where(bounded, self.concentration, -1.0)
-        end = self.loc - self.scale / shape
-        return torch.where(bounded & torch.isfinite(end), end, math.inf)
+        return _upper_end(self.loc, self.scale, self.concentration)
 
     def _quantile(self, eps: Tensor) -> Tensor:
-        loc, scale, shape = (p.double() for p in self.parameters.values())
-        growth = shape * eps.double()
-        representable = ~(growth >= _LOG_MAX)  # NaN is passed on
-        y = eps * expm1_ratio(torch.where(representable, growth, 0.0))
-        largest = torch.finfo(self.loc.dtype).max
-        value = (loc + scale * y).clamp(max=largest)
-        return torch.where(representable, value, largest).to(self.loc.dtype)
+        return _quantile(eps, self.loc, self.scale, self.concentration)
 
     def _excess_hazard(self, value: Tensor) -> Tensor:
         loc, scale, shape = (p.double() for p in self.parameters.values())
@@ -176,3 +178,60 @@ class GeneralizedPareto(TransportDistribution):
         # at the rounded upper end itself 1 + xi y may be 0 or below
         argument = (shape * y).clamp(min=-1 + 2**-53)
         return y * log1p_ratio(argument)
+
+
+def _upper_end(loc: Tensor, scale: Tensor, shape: Tensor) -> Tensor:
+    bounded = shape < 0
+    end = loc - scale / torch.where(bounded, shape, -1.0)
+    return torch.where(bounded & torch.isfinite(end), end, math.inf)
+
+
+def _quantile(eps: Tensor, loc: Tensor, scale: Tensor, shape: Tensor) -> Tensor:
+    growth = shape.double() * eps.double()
+    representable = ~(growth >= _LOG_MAX)  # NaN is passed on
+    y = eps * expm1_ratio(torch.where(representable, growth, 0.0))
+    largest = torch.finfo(loc.dtype).max
+    value = (loc.double() + scale.double() * y).clamp(max=largest)
+    return torch.where(representable, value, largest).to(loc.dtype)
+
+
+def _transport(eps: Tensor, loc: Tensor, scale: Tensor, shape: Tensor) -> Tensor:
+    value = _quantile(eps, loc, scale, shape)
+    return clamp_to_interior(value, loc, _upper_end(loc, scale, shape))
+
+
+def _value(eps: Tensor, loc: Tensor, scale: Tensor, shape: Tensor) -> Tensor:
+    y, *_ = _standardized(eps, shape)
+    end = loc + scale / (0.0 - shape).clamp(min=0)  # inf unless the shape is negative
+    low = torch.nextafter(loc, loc.new_tensor(math.inf))
+    value = torch.maximum(loc + scale * y, low)
+    return torch.minimum(value, torch.nextafter(end, loc))
+
+
+def _partials(
+    eps: Tensor, loc: Tensor, scale: Tensor, shape: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    y, x, h = _standardized(eps, shape)
+    # the derivative of log((e^x - 1)/x): its series, where the difference cancels
+    square = x.square()
+    series = torch.zeros_like(x)
+    for c in _SERIES[x.dtype]:
+        series = (series + c) * square
+    series = 0.5 + (series + 1 / 12) * x
+    rise = h + 1
+    difference = rise / h * (rise / (h + 2)) - 1 / x
+    by_growth = choose(_NEAR - x.abs(), series, difference)
+    largest = torch.finfo(x.dtype).max
+    away = (scale * y).clamp(max=largest)
+    kept = (largest - (loc + away)).sign()  # 0 where the draw is the largest number
+    away = kept * away
+    return kept, away / scale, (away * (eps * by_growth)).clamp(max=largest)
+
+
+def _standardized(eps: Tensor, shape: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    r""":math:`(e^x - 1)/\xi`, :math:`x = \xi\epsilon` and :math:`e^{x/2} - 1`."""
+    info = torch.finfo(eps.dtype)
+    # a number next to 0 stands for it: the ratio is 1 at both
+    x = (shape * eps).clamp(max=1.3 * math.log(info.max)) + 3 * info.tiny
+    h = torch.expm1(0.5 * x)
+    return eps * (h / x * (h + 2)), x, h  # no factor overflows before the product

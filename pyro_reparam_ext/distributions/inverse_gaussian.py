@@ -11,7 +11,13 @@ from torch.distributions.kl import register_kl
 
 from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
-from pyro_reparam_ext.ops import mills_ratio, mills_ratio_complement
+from pyro_reparam_ext.ops import (
+    choose,
+    in_parts,
+    mills_ratio,
+    mills_ratio_complement,
+    quick_mills,
+)
 
 
 @final
@@ -47,7 +53,7 @@ class InverseGaussian(ImplicitDistribution):
         \frac{\mu - z}{\mu + z} +
         \frac{2\sqrt{\lambda z}}{\mu b}\bigl(1 - b M(b)\bigr)\right).
 
-    Computed in float64: relative error below 1e-12 for
+    Relative error below 1e-12 in float64, and 1e-5 in float32, for
     :math:`\lambda/\mu \in [10^{-3}, 10^6]`, next to the zero of
     :math:`\partial z/\partial\lambda` too unless :math:`z` is within 1e-3 of it.
     Second derivatives are exact.
@@ -87,14 +93,12 @@ class InverseGaussian(ImplicitDistribution):
     def simulate(self, sample_shape: torch.Size) -> Tensor:
         """The two roots of a chi-squared equation, chosen by their probabilities."""
         shape = sample_shape + self.batch_shape
-        mean, shape_parameter = self.loc.double(), self.concentration.double()
-        options = {"dtype": mean.dtype, "device": mean.device}
-        w = 0.5 * torch.randn(shape, **options).square() * (mean / shape_parameter)
-        q = 1 + w + (w * (w + 2)).sqrt()
-        larger = torch.rand(shape, **options) * (1 + q) < 1
-        value = torch.where(larger, mean * q, mean / q)
-        info = torch.finfo(self.loc.dtype)
-        return value.clamp(info.tiny, info.max).to(self.loc.dtype)
+        dtype, device = self.loc.dtype, self.loc.device
+        normal = torch.randn(shape, dtype=dtype, device=device)
+        # in float64: the larger root may be a rare one
+        uniform = torch.rand(shape, dtype=torch.float64, device=device)
+        (value,) = in_parts(_root, normal, uniform, self.loc, self.concentration)
+        return value
 
     def inverse(self, value: Tensor) -> Tensor:
         """The cdf."""
@@ -113,6 +117,19 @@ class InverseGaussian(ImplicitDistribution):
         return {
             "loc": by_loc.to(value.dtype),
             "concentration": by_concentration.to(value.dtype),
+        }
+
+    def quick_gradient(self, value: Tensor) -> dict[str, Tensor]:
+        """The closed forms, in the dtype of the value."""
+        mean, shape = self.loc, self.concentration
+        root = shape.sqrt() * value.sqrt()
+        twice = 2 * root / mean
+        b = (shape / value).sqrt() + 0.5 * twice
+        ratio, complement = quick_mills(b)
+        distance = (mean - value) / (mean + value)
+        return {
+            "loc": twice * (value / mean) * ratio,
+            "concentration": (value / shape) * (distance + twice * complement / b),
         }
 
     def log_density(self, value: Tensor) -> Tensor:
@@ -151,6 +168,16 @@ class InverseGaussian(ImplicitDistribution):
         r""":math:`\mu/(\sqrt{1 + r^2} + r)` with :math:`r = 3\mu/2\lambda`."""
         r = 1.5 * self.loc / self.concentration
         return self.loc / (torch.hypot(torch.ones_like(r), r) + r)
+
+
+def _root(
+    normal: Tensor, uniform: Tensor, mean: Tensor, shape: Tensor
+) -> tuple[Tensor]:
+    info = torch.finfo(normal.dtype)
+    w = (0.5 * normal.square() * (mean / shape)).clamp(max=info.max / 8)
+    q = 1 + w + w.sqrt() * (w + 2).sqrt()
+    is_larger = 1 - uniform.to(w.dtype) * (1 + q)
+    return ((mean * choose(is_larger, q, 1 / q)).clamp(info.tiny, info.max),)
 
 
 @register_kl(InverseGaussian, InverseGaussian)  # type: ignore[untyped-decorator]

@@ -11,8 +11,9 @@ from torch.distributions import constraints
 from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.noise import StandardExponential
 from pyro_reparam_ext.distributions.transport import TransportDistribution
-from pyro_reparam_ext.ops import clamp_value, log1mexp
+from pyro_reparam_ext.ops import clamp_value, log1mexp, quick_map
 
+_LONG = 1e4  # the exponential of minus it is 0
 _EULER_GAMMA = 0.5772156649015329
 
 
@@ -81,9 +82,8 @@ class Kumaraswamy(TransportDistribution):
 
     def transport(self, eps: Tensor) -> Tensor:
         r""":math:`(1 - e^{-\epsilon/b})^{1/a}`, through its logarithm."""
-        value = self._log_quantile(eps).exp()
-        info = torch.finfo(value.dtype)
-        return clamp_value(value, info.tiny, 1 - info.eps / 2)
+        eps = eps.to(self.concentration0.dtype)
+        return quick_map(_transport, _value, _partials, eps, *self.parameters.values())
 
     def inverse(self, value: Tensor) -> Tensor:
         r""":math:`-b\log(1 - z^a)`."""
@@ -151,7 +151,7 @@ class Kumaraswamy(TransportDistribution):
         return torch.where(exists, mode, math.nan).to(self.concentration0.dtype)
 
     def _log_quantile(self, eps: Tensor) -> Tensor:
-        return log1mexp(eps / self.concentration0) / self.concentration1
+        return _log_quantile(eps, self.concentration1, self.concentration0)
 
     def _log_rest(self, value: Tensor) -> Tensor:
         """log(1 - z^a), from the exact logarithm of z."""
@@ -167,3 +167,35 @@ def _times(power: Tensor, log: Tensor) -> Tensor:
     """``power * log``, and 0 for no power at all of an end of the interval."""
     absent = (power == 0) & torch.isinf(log)
     return power * torch.where(absent, 0.0, log)
+
+
+def _log_quantile(eps: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    return log1mexp(eps / b) / a
+
+
+def _transport(eps: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    value = _log_quantile(eps, a, b).exp()
+    info = torch.finfo(value.dtype)
+    return clamp_value(value, info.tiny, 1 - info.eps / 2)
+
+
+def _value(eps: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    log_power, *_ = _log_power(eps, b)
+    info = torch.finfo(eps.dtype)
+    return (log_power / a).exp().clamp(info.tiny, 1 - info.eps / 2)
+
+
+def _partials(eps: Tensor, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    log_power, t, rest, power = _log_power(eps, b)
+    log_value = log_power / a
+    slope = -log_value.exp() / a
+    return slope * log_value, slope * rest * (t / power) / b
+
+
+def _log_power(eps: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    r""":math:`\log z^a, t = \epsilon/b, 1 - z^a = e^{-t}, z^a`."""
+    t = (eps / b).clamp(max=_LONG)
+    power, rest = -torch.expm1(-t), torch.exp(-t)
+    # what the rounding of a power near 1 has lost of its logarithm
+    lost = ((1 - power) - rest) * (power - 0.5).sign().clamp(min=0)
+    return power.log() + lost, t, rest, power

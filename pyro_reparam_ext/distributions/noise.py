@@ -125,7 +125,7 @@ class StandardExponential(Noise):
 
     def _draw(self, shape: torch.Size) -> Tensor:
         u = torch.rand(shape, dtype=self.dtype, device=self.device)
-        return -torch.log(inside_unit_interval(u))
+        return inside_unit_interval(u).log_().neg_()  # of a fresh tensor
 
     def log_prob(self, value: Tensor) -> Tensor:
         """Log-density."""

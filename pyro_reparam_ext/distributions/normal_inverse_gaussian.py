@@ -10,7 +10,6 @@ from torch.distributions import constraints
 
 from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
-from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
 from pyro_reparam_ext.distributions.real_line import real_line
 from pyro_reparam_ext.ops import (
     gauss_legendre,

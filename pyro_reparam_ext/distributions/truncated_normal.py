@@ -15,7 +15,11 @@ from pyro_reparam_ext.distributions.extended_interval import (
 )
 from pyro_reparam_ext.distributions.noise import StandardUniform
 from pyro_reparam_ext.distributions.transport import TransportDistribution
-from pyro_reparam_ext.ops import clamp_to_interior, truncated_normal_offset
+from pyro_reparam_ext.ops import (
+    clamp_to_interior,
+    quick_map,
+    truncated_normal_offset,
+)
 from pyro_reparam_ext.ops.gaussian_interval import (
     GaussianInterval,
     OffsetMoments,
@@ -25,6 +29,13 @@ from pyro_reparam_ext.ops.gaussian_interval import (
     log_gaussian_mass,
     offset_moments,
 )
+from pyro_reparam_ext.ops.quick_truncated_normal import (
+    quick_truncated_normal,
+    quick_truncated_normal_partials,
+)
+
+# the solution in tails costs hundreds of operations, be it for one draw
+_PART = 2**20
 
 
 @final
@@ -118,7 +129,8 @@ class TruncatedNormal(TransportDistribution):
 
     def transport(self, eps: Tensor) -> Tensor:
         r"""The :math:`\epsilon`-quantile, kept off the bounds."""
-        return clamp_to_interior(self._quantile(eps), self.low, self.high)
+        parameters = self.parameters.values()
+        return quick_map(self._formula, _value, _partials, eps, *parameters, part=_PART)
 
     def inverse(self, value: Tensor) -> Tensor:
         r""":math:`(\Phi(s) - \Phi(a))/(\Phi(b) - \Phi(a))`, in float64."""
@@ -178,13 +190,36 @@ class TruncatedNormal(TransportDistribution):
         """``loc``, or the bound nearest to it."""
         return torch.minimum(torch.maximum(self.loc, self.low), self.high)
 
+    def _formula(self, eps: Tensor, *parameters: Tensor) -> Tensor:
+        names = self.arg_constraints
+        here = self.with_parameters(dict(zip(names, parameters, strict=True)))
+        return clamp_to_interior(here._quantile(eps), here.low, here.high)
+
     def _quantile(self, eps: Tensor) -> Tensor:
         frame = _frame(self)
-        u = eps.double().clamp(1e-300, 1 - 2**-53)
+        u = _probability(eps)
         u = torch.where(frame.mirrored, 1 - u, u)
         offset = truncated_normal_offset(u, frame.lower, frame.length, frame.scale)
         z = torch.where(frame.mirrored, frame.origin - offset, frame.origin + offset)
         return z.to(self.loc.dtype)
+
+
+def _probability(eps: Tensor) -> Tensor:
+    return eps.double().clamp(1e-300, 1 - 2**-53)
+
+
+def _value(eps: Tensor, *parameters: Tensor) -> Tensor:
+    wide = (p.double() for p in parameters)
+    value = quick_truncated_normal(_probability(eps), *wide)
+    loc, _, low, high = parameters
+    value = torch.maximum(value.to(loc.dtype), torch.nextafter(low, high))
+    return torch.minimum(value, torch.nextafter(high, low))
+
+
+def _partials(eps: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
+    wide = (p.double() for p in parameters)
+    partials = quick_truncated_normal_partials(_probability(eps), *wide)
+    return tuple(x.to(p.dtype) for x, p in zip(partials, parameters, strict=True))
 
 
 class _Frame(NamedTuple):

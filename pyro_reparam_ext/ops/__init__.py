@@ -10,6 +10,7 @@ from pyro_reparam_ext.ops.gamma_path import gamma_path
 from pyro_reparam_ext.ops.gammainc import gamma_cdf_of_log, gammainc, gammaincc
 from pyro_reparam_ext.ops.gauss_legendre import gauss_legendre
 from pyro_reparam_ext.ops.in_chunks import in_chunks
+from pyro_reparam_ext.ops.in_parts import in_parts
 from pyro_reparam_ext.ops.leave_one_out import logsumexp_of_others
 from pyro_reparam_ext.ops.log1mexp import log1mexp
 from pyro_reparam_ext.ops.log_beta_density import (
@@ -34,6 +35,8 @@ from pyro_reparam_ext.ops.normal_inverse_gaussian_path import (
     normal_inverse_gaussian_path,
 )
 from pyro_reparam_ext.ops.positive_mills_ratio import positive_mills_ratio
+from pyro_reparam_ext.ops.quick_map import choose, quick_map
+from pyro_reparam_ext.ops.quick_mills import quick_mills
 from pyro_reparam_ext.ops.ratios_at_zero import (
     expm1_ratio,
     expm1_remainder,
@@ -49,6 +52,7 @@ __all__ = [
     "beta_mean_logs",
     "beta_path",
     "betainc",
+    "choose",
     "clamp_to_interior",
     "clamp_value",
     "expm1_ratio",
@@ -59,6 +63,7 @@ __all__ = [
     "gammaincc",
     "gauss_legendre",
     "in_chunks",
+    "in_parts",
     "log1mexp",
     "log1p_ratio",
     "log_bessel_k1e",
@@ -84,6 +89,8 @@ __all__ = [
     "one_minus_bessel_k_ratio",
     "one_minus_bessel_ratio",
     "positive_mills_ratio",
+    "quick_map",
+    "quick_mills",
     "stirling_remainder",
     "truncated_normal_offset",
 ]

@@ -19,6 +19,14 @@ def _coefficients(count: int) -> tuple[float, ...]:
 _COEFFICIENTS = _coefficients(20)
 
 
+def asymptotic_series(x: float) -> float:
+    r""":math:`1 - I_1(x)/I_0(x)` for large :math:`x`."""
+    series = 0.0
+    for c in reversed(_COEFFICIENTS):
+        series = series / x + c
+    return series
+
+
 def one_minus_bessel_ratio(x: Tensor) -> Tensor:
     r""":math:`1 - I_1(x)/I_0(x)` for :math:`x > 0`, without cancellation.
 

@@ -78,7 +78,7 @@ class _Offset(torch.autograd.Function):
         return tuple(grad_output * g for g in (scale * by_u, *others))
 
 
-def _solve_anchored(u: Tensor, a: Tensor, width: Tensor) -> Tensor:
+def solve_anchored(u: Tensor, a: Tensor, width: Tensor) -> Tensor:
     """Where the anchor is a bound."""
     interval = gaussian_interval(a, width)
     narrow = interval.narrow
@@ -147,7 +147,7 @@ def _straddling_gradient(t: Tensor, u: Tensor, a: Tensor, width: Tensor) -> Tens
     return torch.stack([by_u, by_low + by_high, by_high, by_scale])
 
 
-def _anchored_gradient(t: Tensor, u: Tensor, a: Tensor, width: Tensor) -> Tensor:
+def anchored_gradient(t: Tensor, u: Tensor, a: Tensor, width: Tensor) -> Tensor:
     r"""The same where the anchor is a bound.
 
     There :math:`\partial z/\partial l + \partial z/\partial h - 1` would cancel: it is
@@ -193,7 +193,7 @@ def _gradient(t: Tensor, u: Tensor, a: Tensor, width: Tensor) -> Tensor:
         torch.where(straddles, a, -1.0),
         torch.where(straddles, width, 2.0),
     )
-    at_bound = _anchored_gradient(
+    at_bound = anchored_gradient(
         torch.where(straddles, 0.1, t),
         u,
         torch.where(straddles, 1.0, a),
@@ -207,12 +207,12 @@ def _is_straddling(_: Tensor, *interval: Tensor) -> Tensor:
 
 
 _solve = by_regime(
-    "truncated_normal_offset", _is_straddling, _solve_straddling, _solve_anchored
+    "truncated_normal_offset", _is_straddling, _solve_straddling, solve_anchored
 )
 _gradient_once = by_regime(
     "truncated_normal_offset_gradient",
     _is_straddling,
     _straddling_gradient,
-    _anchored_gradient,
+    anchored_gradient,
     outputs=4,
 )
