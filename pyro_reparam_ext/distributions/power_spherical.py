@@ -17,7 +17,11 @@ from pyro_reparam_ext.distributions.rotationally_symmetric import (
     require_same_sphere,
 )
 from pyro_reparam_ext.distributions.von_mises_fisher import VonMisesFisher
-from pyro_reparam_ext.ops import beta_path, log_gamma_ratio, log_minus_digamma
+from pyro_reparam_ext.ops import (
+    beta_path_of_first,
+    log_gamma_ratio,
+    log_minus_digamma,
+)
 
 
 @final
@@ -82,7 +86,7 @@ class PowerSpherical(RotationallySymmetric):
     ) -> Tensor:
         """Minus half of the path of the log odds."""
         logit = -2 * (0.5 * angle).tan().log()
-        return -0.5 * beta_path(*self._powers(concentration), logit)[0]
+        return -0.5 * beta_path_of_first(*self._powers(concentration), logit)
 
     def log_density_at(
         self, spread: Tensor, rest: Tensor, concentration: Tensor
