@@ -13,7 +13,7 @@ from pyro_reparam_ext.distributions.attach_gradient import attach_gradient
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
 from pyro_reparam_ext.distributions.log_gamma_draw import log_gamma_draw
 from pyro_reparam_ext.ops import (
-    beta_path,
+    beta_path_of_first,
     log_minus_digamma,
     logsumexp_of_others,
     stirling_remainder,
@@ -46,8 +46,8 @@ class Dirichlet(ReparameterizedDistribution):
         (\delta_{ij} - z_j)\,h_j, \qquad
         h_j = \frac{\partial}{\partial\alpha_j}\log\frac{z_j}{1 - z_j}
 
-    with :math:`h` of :func:`~pyro_reparam_ext.ops.beta_path`; second derivatives are
-    those of this path.
+    with :math:`h` of :func:`~pyro_reparam_ext.ops.beta_path_of_first`; second
+    derivatives are those of this path.
 
     Numerics: in float64, returned in the dtype of the parameter. At small
     concentrations elements underflow; ``rsample_log`` gives their logarithms, finite
@@ -180,7 +180,7 @@ def _logit_path(concentration: Tensor, log_value: Tensor) -> Tensor:
     log_rest = logsumexp_of_others(log_value.movedim(-1, 0)).movedim(0, -1)
     alpha = concentration.double()
     rest = alpha.sum(-1, keepdim=True) - alpha
-    return beta_path(concentration, rest, log_value - log_rest)[0]
+    return beta_path_of_first(concentration, rest, log_value - log_rest)
 
 
 def _pull_back_logs(

@@ -87,7 +87,8 @@ class FisherSnedecor(ImplicitDistribution):
     def sample_gradient(self, value: Tensor) -> dict[str, Tensor]:
         """The scores over one tail, over the density, and the ratio of the means."""
         a, b = self._halves()
-        path_a, path_b = beta_path(a, b, self._logit(value))
+        careful = value.dtype == torch.float64
+        path_a, path_b = beta_path(a, b, self._logit(value), careful)
         z = 0.5 * value.double()
         gradient = {"df1": z * (path_a - 1 / a), "df2": z * (path_b + 1 / b)}
         # of a draw at the end of the range, no more than the range

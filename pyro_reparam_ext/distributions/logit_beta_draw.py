@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws of the logit of a Beta variate, and their path."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -18,15 +20,23 @@ def logit_beta_draw(a: Tensor, b: Tensor, shape: torch.Size) -> Tensor:
     return log_gamma_draw(a, shape) - log_gamma_draw(b, shape)
 
 
-def attach_beta_path(logit: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """``logit``, made to depend on both concentrations at a fixed quantile."""
+def attach_beta_path(
+    logit: Tensor, a: Tensor, b: Tensor, careful: bool = False
+) -> Tensor:
+    """``logit``, made to depend on both concentrations at a fixed quantile.
+
+    ``careful`` is that of :func:`~pyro_reparam_ext.ops.beta_path`.
+    """
     a, b, logit = torch.broadcast_tensors(a, b, logit)
-    return attach_gradient(logit, _pull_back, a, b)
+    return attach_gradient(logit, partial(_pull_back, careful), a, b)
 
 
 def _pull_back(
-    logit: Tensor, parameters: tuple[Tensor, ...], grad_output: Tensor
+    careful: bool,
+    logit: Tensor,
+    parameters: tuple[Tensor, ...],
+    grad_output: Tensor,
 ) -> tuple[Tensor, ...]:
     a, b = parameters
-    path_a, path_b = beta_path(a, b, logit)
+    path_a, path_b = beta_path(a, b, logit, careful)
     return grad_output * path_a, grad_output * path_b

@@ -113,7 +113,7 @@ class MatrixStudentT(ReparameterizedDistribution):
         normal = torch.randn(shape + self.event_shape, dtype=dtype, device=df.device)
         # a matrix of one number may be exactly 0
         normal = torch.where(normal == 0, torch.finfo(dtype).eps, normal)
-        return self._placed(_direction(normal), df, attach_beta_path(logit, a, b))
+        return self._placed(_direction(normal), df, attach_beta_path(logit, a, b, True))
 
     def attach_gradient(self, value: Tensor) -> Tensor:
         r"""``value``, made to depend on the parameters along the path through it.
@@ -123,7 +123,7 @@ class MatrixStudentT(ReparameterizedDistribution):
         df = self.df.double()
         standard = self._standard(value).detach()
         logit = 2 * standard.flatten(-2).norm(dim=-1).log() - df.detach().log()
-        attached = attach_beta_path(logit, *self._beta_parameters(df))
+        attached = attach_beta_path(logit, *self._beta_parameters(df), True)
         return self._placed(_direction(standard).to(value.dtype), df, attached)
 
     def log_density(self, value: Tensor) -> Tensor:

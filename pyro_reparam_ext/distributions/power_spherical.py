@@ -17,7 +17,11 @@ from pyro_reparam_ext.distributions.rotationally_symmetric import (
     require_same_sphere,
 )
 from pyro_reparam_ext.distributions.von_mises_fisher import VonMisesFisher
-from pyro_reparam_ext.ops import beta_path, log_gamma_ratio, log_minus_digamma
+from pyro_reparam_ext.ops import (
+    beta_path_of_first,
+    log_gamma_ratio,
+    log_minus_digamma,
+)
 
 
 @final
@@ -84,7 +88,7 @@ class PowerSpherical(RotationallySymmetric):
         logit = (rest / spread).log()
         # in the dtype of the parameters, for as many digits
         powers = self._powers(concentration.to(self.loc.dtype))
-        return -0.5 * beta_path(*powers, logit)[0].double()
+        return -0.5 * beta_path_of_first(*powers, logit).double()
 
     def log_density_at(
         self, spread: Tensor, rest: Tensor, concentration: Tensor

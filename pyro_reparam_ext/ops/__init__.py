@@ -3,7 +3,7 @@
 
 from pyro_reparam_ext.ops.bessel import one_minus_bessel_ratio
 from pyro_reparam_ext.ops.bessel_k import log_bessel_k1e, one_minus_bessel_k_ratio
-from pyro_reparam_ext.ops.beta_path import beta_path
+from pyro_reparam_ext.ops.beta_path import beta_path, beta_path_of_first, log_ratio_path
 from pyro_reparam_ext.ops.betainc import beta_cdf_of_logit, betainc
 from pyro_reparam_ext.ops.clamp_value import clamp_to_interior, clamp_value
 from pyro_reparam_ext.ops.gamma_path import gamma_path
@@ -51,6 +51,7 @@ __all__ = [
     "beta_cross_entropy",
     "beta_mean_logs",
     "beta_path",
+    "beta_path_of_first",
     "betainc",
     "choose",
     "clamp_to_interior",
@@ -79,6 +80,7 @@ __all__ = [
     "log_normal_cdf",
     "log_normal_quantile",
     "log_of_ratio",
+    "log_ratio_path",
     "log_student_pdf",
     "log_student_tail",
     "log_tail_integral",

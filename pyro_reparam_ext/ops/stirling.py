@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 _SWITCH = 12.0
+_STEPS = 6
 # B(2n) / (2n (2n - 1)), of x^(1 - 2n)
 _COEFFICIENTS = (
     1 / 12,
@@ -47,19 +48,25 @@ def stirling_remainder(x: Tensor) -> Tensor:
 def log_minus_digamma(x: Tensor) -> Tensor:
     r""":math:`\log x - \psi(x)` for :math:`x > 0`, without cancellation.
 
-    Between :math:`1/2x` and :math:`1/x`, by the derivative of the series of
-    :func:`stirling_remainder` where :math:`x` is large.
+    Between :math:`1/2x` and :math:`1/x`. The derivative of the series of
+    :func:`stirling_remainder` at :math:`y = x + 6`, and the steps from there by
+    :math:`\psi(x) = \psi(x+1) - 1/x`: one formula for all arguments.
 
     Example:
         >>> log_minus_digamma(torch.tensor([1.0, 1e6], dtype=torch.float64))
         tensor([5.7722e-01, 5.0000e-07], dtype=torch.float64)
     """
-    large, small, inverse, square = _sides(x)
-    series = torch.zeros_like(square)
-    for n, c in reversed(tuple(enumerate(_COEFFICIENTS))):
-        series = series * square + (2 * n + 1) * c
-    direct = small.log() - torch.digamma(small)
-    return torch.where(large, 0.5 * inverse + series * square, direct)
+    inverse = (x + _STEPS).reciprocal()
+    square = inverse.square()
+    *others, last = ((2 * n + 1) * c for n, c in enumerate(_COEFFICIENTS))
+    series = square * last
+    for c in reversed(others):
+        series = (series + c) * square
+    steps = x.reciprocal()
+    log_growth = torch.log1p(_STEPS * steps)
+    for k in range(1, _STEPS):
+        steps = steps + (x + k).reciprocal()
+    return series + 0.5 * inverse + (steps - log_growth)
 
 
 def _sides(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -85,6 +85,49 @@ def test_beta_path_against_a_difference(a, b):
         assert worst(actual, expected) < 1e-8
 
 
+def beta_moved(a, b, y):
+    """Both paths, by differences in many digits."""
+    a, b = mp.mpf(a), mp.mpf(b)
+    x = 1 / (1 + mp.exp(-mp.mpf(y)))
+    log_beta = mp.loggamma(a) + mp.loggamma(b) - mp.loggamma(a + b)
+    density = a * mp.log(x) + b * mp.log(1 - x) - log_beta
+    return [
+        moved(lambda a, b: mp.betainc(a, b, 0, x, regularized=True), density, [a, b], i)
+        for i in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "y"),
+    # where an approximate reach once went astray, and very unequal concentrations
+    [(100.0, 1e-3, 4.6141), (1e-4, 0.5, -2.0), (0.25, 1e4, -9.383), (0.3, 100.0, -4.9)],
+)
+def test_beta_path_of_unequal_concentrations(a, b, y):
+    with mp.workdps(60):
+        expected = beta_moved(a, b, y)
+    arguments = double([a]), double([b]), double([y])
+    paths = ops.beta_path(*arguments)
+    for path, number in zip(paths, expected, strict=True):
+        assert worst(path, [number]) < 1e-8
+    assert ops.beta_path_of_first(*arguments).equal(paths[0])
+    mirrored = -ops.beta_path_of_first(arguments[1], arguments[0], -arguments[2])
+    assert torch.allclose(mirrored, paths[1], rtol=1e-8)
+    coarse = ops.beta_path(*(x.float() for x in arguments[:2]), arguments[2])
+    for path, number in zip(coarse, expected, strict=True):
+        assert worst(path, [number]) < 1e-4
+
+
+@pytest.mark.parametrize("df", [0.1, 1.0, 30.0, 1e3, 1e6])
+def test_log_ratio_path_of_many_degrees_of_freedom(df):
+    values = (1e-3, 0.6, 1.7, 2.0, 7.0)
+    with mp.workdps(80):
+        logits = [float(mp.log(mp.mpf(t) ** 2 / df)) for t in values]
+        expected = [beta_moved(0.5, df / 2, y)[1] + mp.mpf(2) / df for y in logits]
+    half = double([df / 2] * len(values))
+    actual = ops.log_ratio_path(torch.full_like(half, 0.5), half, double(logits))
+    assert worst(actual, expected) < 1e-8
+
+
 @pytest.mark.parametrize("a", GRID)
 def test_incomplete_gamma_functions(a):
     values = [a * k for k in (0.97, 0.99, 1.0, 1.01, 1.03)]
@@ -133,6 +176,14 @@ def test_stirling_remainder_and_its_derivative():
 FUNCTIONS = {
     "gamma_path": (ops.gamma_path, ([0.3, 2.0, 40.0], [-1.0, 0.9, 3.6])),
     "beta_path": (ops.beta_path, ([0.3, 2.0, 9.0], [0.6, 14.0, 3.0], [-1.0, -2.0, 1])),
+    "beta_path_of_first": (
+        ops.beta_path_of_first,
+        ([0.1, 2.0, 9.0], [0.6, 14.0, 3.0], [-1.0, -2.0, 1]),
+    ),
+    "log_ratio_path": (
+        ops.log_ratio_path,
+        ([0.1, 2.0, 9.0], [0.6, 14.0, 3.0], [-1.0, -2.0, 1]),
+    ),
     "gammainc": (ops.gammainc, ([0.3, 2.0, 40.0], [0.2, 3.0, 37.0])),
     "gammaincc": (ops.gammaincc, ([0.3, 2.0, 40.0], [0.2, 3.0, 37.0])),
     "betainc": (ops.betainc, ([0.3, 2.0, 9.0], [0.6, 14.0, 3.0], [0.1, 0.2, 0.7])),
