@@ -15,37 +15,44 @@ from pyro_reparam_ext.distributions import student_t as ours_student
 from pyro_reparam_ext.distributions.log_tails import LogTails, register_log_tails
 from pyro_reparam_ext.ops import (
     log1mexp,
-    log_beta_pdf,
+    log_beta_density,
     log_beta_tails,
-    log_gamma_pdf,
+    log_gamma_density,
     log_gamma_tails,
-    log_student_pdf,
+    log_student_density,
     log_student_tail,
 )
-
-_ROUGH = 32  # nodes
 
 
 @register_log_tails(Gamma)
 @register_log_tails(ours_gamma.Gamma)
 def gamma(d: Gamma) -> LogTails:
     """The incomplete Gamma functions; for ``Chi2`` too."""
-    shape, rate = d.concentration, d.rate
+    shape = d.concentration
+
+    def log_ratio(value: Tensor) -> Tensor:
+        return ours_gamma.log_relative(value, shape / d.rate)
+
     return LogTails(
-        both=lambda value: log_gamma_tails(shape, rate * value),
-        log_density=lambda value: log_gamma_pdf(shape, rate * value) + rate.log(),
-        rough=lambda value: log_gamma_tails(shape, rate * value, _ROUGH),
+        both=lambda value: log_gamma_tails(shape, log_ratio(value)),
+        log_density=lambda value: (
+            log_gamma_density(shape, log_ratio(value)) - value.log()
+        ),
+        rough=lambda value: log_gamma_tails(shape, log_ratio(value), rough=True),
     )
 
 
 @register_log_tails(ours_inverse_gamma.InverseGamma)
 def inverse_gamma(d: ours_inverse_gamma.InverseGamma) -> LogTails:
     """Those of the reciprocal, exchanged."""
-    shape, rate = d.concentration, d.rate
-    return LogTails(
-        both=lambda value: log_gamma_tails(shape, rate / value)[::-1],
-        rough=lambda value: log_gamma_tails(shape, rate / value, _ROUGH)[::-1],
-    )
+    shape = d.concentration
+
+    def both(value: Tensor, rough: bool = False) -> tuple[Tensor, Tensor]:
+        log_ratio = ours_gamma.log_relative(d.rate / shape, value)
+        lower, upper = log_gamma_tails(shape, log_ratio, rough)
+        return upper, lower
+
+    return LogTails(both=both, rough=lambda value: both(value, rough=True))
 
 
 @register_log_tails(Beta)
@@ -53,10 +60,16 @@ def inverse_gamma(d: ours_inverse_gamma.InverseGamma) -> LogTails:
 def beta(d: Beta) -> LogTails:
     """The incomplete Beta functions."""
     a, b = d.concentration1, d.concentration0
+
+    def both(value: Tensor, rough: bool = False) -> tuple[Tensor, Tensor]:
+        return log_beta_tails(a, b, value.log() - torch.log1p(-value), rough)
+
+    def log_density(value: Tensor) -> Tensor:
+        log_z, log_rest = value.log(), torch.log1p(-value)
+        return log_beta_density(a, b, log_z, log_rest) - log_z - log_rest
+
     return LogTails(
-        both=lambda value: log_beta_tails(a, b, value),
-        log_density=lambda value: log_beta_pdf(a, b, value),
-        rough=lambda value: log_beta_tails(a, b, value, _ROUGH),
+        both=both, log_density=log_density, rough=lambda value: both(value, rough=True)
     )
 
 
@@ -65,17 +78,17 @@ def beta(d: Beta) -> LogTails:
 def student(d: StudentT) -> LogTails:
     """One tail on either side of the location."""
 
-    def both(value: Tensor, nodes: int = 80) -> tuple[Tensor, Tensor]:
+    def both(value: Tensor, rough: bool = False) -> tuple[Tensor, Tensor]:
         x = (value - d.loc) / d.scale
         above = x > 0
-        small = log_student_tail(d.df, torch.where(above, x, -x), nodes)
+        small = log_student_tail(d.df, torch.where(above, x, -x), rough)
         other = log1mexp(-small)
         return torch.where(above, other, small), torch.where(above, small, other)
 
     return LogTails(
         both=both,
         log_density=lambda value: (
-            log_student_pdf(d.df, (value - d.loc) / d.scale) - d.scale.log()
+            log_student_density(d.df, (value - d.loc) / d.scale) - d.scale.log()
         ),
-        rough=lambda value: both(value, _ROUGH),
+        rough=lambda value: both(value, rough=True),
     )
