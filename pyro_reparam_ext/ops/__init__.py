@@ -16,8 +16,10 @@ from pyro_reparam_ext.ops.log_beta_density import (
     log_beta,
     log_beta_density,
 )
+from pyro_reparam_ext.ops.log_beta_quantile import log_beta_quantile
 from pyro_reparam_ext.ops.log_beta_tails import betainc, log_beta_tails
 from pyro_reparam_ext.ops.log_gamma_density import log_gamma_density, log_of_ratio
+from pyro_reparam_ext.ops.log_gamma_quantile import log_gamma_quantile
 from pyro_reparam_ext.ops.log_gamma_ratio import log_gamma_ratio
 from pyro_reparam_ext.ops.log_gamma_tails import (
     gammainc,
@@ -36,6 +38,7 @@ from pyro_reparam_ext.ops.ratios_at_zero import (
     expm1_remainder,
     log1p_ratio,
 )
+from pyro_reparam_ext.ops.solve_log_tail import solve_log_tail
 from pyro_reparam_ext.ops.stirling import log_minus_digamma, stirling_remainder
 from pyro_reparam_ext.ops.truncated_normal_quantile import truncated_normal_offset
 
@@ -59,8 +62,10 @@ __all__ = [
     "log_bessel_k1e",
     "log_beta",
     "log_beta_density",
+    "log_beta_quantile",
     "log_beta_tails",
     "log_gamma_density",
+    "log_gamma_quantile",
     "log_gamma_ratio",
     "log_gamma_tails",
     "log_minus_digamma",
@@ -74,6 +79,7 @@ __all__ = [
     "mills_ratio_complement",
     "one_minus_bessel_k_ratio",
     "one_minus_bessel_ratio",
+    "solve_log_tail",
     "stirling_remainder",
     "truncated_normal_offset",
 ]
