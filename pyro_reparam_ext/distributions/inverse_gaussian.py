@@ -210,8 +210,11 @@ class InverseGaussian(ImplicitDistribution):
         c = 0.5 * a * (mean / shape).sqrt()
         start = mean.log() + 2 * torch.asinh(c)
         root = solve_log_tail(
-            lambda w, rough: (self.log_cdf(w.exp()), self.log_sf(w.exp())),
-            lambda w: self.log_density(w.exp()) + w,
+            lambda w, rough: (
+                self.log_cdf(w.exp()),
+                self.log_sf(w.exp()),
+                self.log_density(w.exp()) + w,
+            ),
             start,
             log_probability,
             torch.full_like(start, upper, dtype=torch.bool),

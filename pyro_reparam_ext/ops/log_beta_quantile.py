@@ -11,7 +11,11 @@ from pyro_reparam_ext.ops.beta_path import beta_path
 from pyro_reparam_ext.ops.in_chunks import in_chunks
 from pyro_reparam_ext.ops.log1mexp import log1mexp
 from pyro_reparam_ext.ops.log_beta_density import log_beta, log_beta_density
-from pyro_reparam_ext.ops.log_beta_tails import log_beta_tails
+from pyro_reparam_ext.ops.log_beta_tails import (
+    FINE,
+    ROUGH,
+    beta_tails_and_density,
+)
 from pyro_reparam_ext.ops.log_normal_quantile import log_normal_quantile
 from pyro_reparam_ext.ops.solve_log_tail import solve_log_tail
 
@@ -63,19 +67,16 @@ class _Quantile(torch.autograd.Function):
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
         logit, a, b, log_p, upper = ctx.saved_tensors
         by_a, by_b = beta_path(a, b, logit)
-        by_log_p = (log_p - _log_density(a, b, logit)).exp()
+        density = log_beta_density(a, b, logsigmoid(logit), logsigmoid(-logit))
+        by_log_p = (log_p - density).exp()
         by_log_p = torch.where(upper, -by_log_p, by_log_p)
         return grad_output * by_a, grad_output * by_b, grad_output * by_log_p, None
-
-
-def _log_density(a: Tensor, b: Tensor, logit: Tensor) -> Tensor:
-    return log_beta_density(a, b, logsigmoid(logit), logsigmoid(-logit))
 
 
 def _solve(a: Tensor, b: Tensor, log_p: Tensor, upper: Tensor) -> tuple[Tensor]:
     # on which side of the center, and the tail there; then as if it were the lower one
     other = log1mexp(-log_p)
-    at_center = log_beta_tails(a, b, (a / b).log(), rough=True)[0]
+    at_center = beta_tails_and_density(a, b, (a / b).log(), ROUGH)[0]
     above = torch.where(upper, other, log_p) > at_center
     target = torch.where(above == upper, log_p, other)
     power, rest = torch.where(above, b, a), torch.where(above, a, b)
@@ -88,8 +89,9 @@ def _solve(a: Tensor, b: Tensor, log_p: Tensor, upper: Tensor) -> tuple[Tensor]:
     start = torch.where(rest > 1, torch.maximum(normal, far), far)
     start = torch.minimum(start, center)
     logit = solve_log_tail(
-        lambda y, rough: log_beta_tails(power, rest, y, rough),
-        lambda y: _log_density(power, rest, y),
+        lambda y, rough: beta_tails_and_density(
+            power, rest, y, ROUGH if rough else FINE
+        ),
         start,
         target,
         torch.zeros_like(above),

@@ -12,8 +12,8 @@ from pyro_reparam_ext.ops.in_chunks import differentiable_in_chunks
 from pyro_reparam_ext.ops.log1mexp import log1mexp
 from pyro_reparam_ext.ops.log_beta_density import log_beta_density
 
-_FINE = stretched_rule(32, 36.0)
-_ROUGH = stretched_rule(12, 20.0)
+FINE = stretched_rule(32, 36.0)
+ROUGH = stretched_rule(12, 20.0)
 _SMALLEST = 1e-17
 
 
@@ -47,8 +47,10 @@ def log_beta_tails(
         >>> log_beta_tails(a, b, z.logit())[0]
         tensor(-1836.0841, dtype=torch.float64)
     """
-    rule = _ROUGH if rough else _FINE
-    lower, upper = differentiable_in_chunks(partial(_tails, rule=rule), a, b, logit)
+    rule = ROUGH if rough else FINE
+    lower, upper, _ = differentiable_in_chunks(
+        partial(beta_tails_and_density, rule=rule), a, b, logit
+    )
     return lower, upper
 
 
@@ -81,7 +83,10 @@ def betainc(a: Tensor, b: Tensor, x: Tensor) -> Tensor:
     return torch.where(inside, lower, end).to(dtype)
 
 
-def _tails(a: Tensor, b: Tensor, logit: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
+def beta_tails_and_density(
+    a: Tensor, b: Tensor, logit: Tensor, rule: Rule
+) -> tuple[Tensor, Tensor, Tensor]:
+    """In logs, of the law of the logit; tensors of one dimension."""
     # not quite the center: where one is small, the lesser tail is not on its own side
     low = (b + 0.3) * logit.sigmoid() < (a + 0.3) * (-logit).sigmoid()
     power, other = torch.where(low, a, b), torch.where(low, b, a)
@@ -91,7 +96,7 @@ def _tails(a: Tensor, b: Tensor, logit: Tensor, rule: Rule) -> tuple[Tensor, Ten
     small = density + torch.log1p(growth) - power.log()
     small = small.clamp(max=-_SMALLEST)
     rest = log1mexp(-small)
-    return torch.where(low, small, rest), torch.where(low, rest, small)
+    return torch.where(low, small, rest), torch.where(low, rest, small), density
 
 
 def _relative_tail(a: Tensor, b: Tensor, logit: Tensor, rule: Rule) -> Tensor:

@@ -10,7 +10,11 @@ from pyro_reparam_ext.ops.gamma_path import gamma_path
 from pyro_reparam_ext.ops.in_chunks import in_chunks
 from pyro_reparam_ext.ops.log1mexp import log1mexp
 from pyro_reparam_ext.ops.log_gamma_density import log_gamma_density
-from pyro_reparam_ext.ops.log_gamma_tails import log_gamma_tails
+from pyro_reparam_ext.ops.log_gamma_tails import (
+    FINE,
+    ROUGH,
+    gamma_tails_and_density,
+)
 from pyro_reparam_ext.ops.log_normal_quantile import log_normal_quantile
 from pyro_reparam_ext.ops.solve_log_tail import solve_log_tail
 
@@ -75,7 +79,7 @@ class _Quantile(torch.autograd.Function):
 def _solve(a: Tensor, log_p: Tensor, upper: Tensor) -> tuple[Tensor]:
     # on which side of the concentration, and the tail there
     other = log1mexp(-log_p)
-    at_center = log_gamma_tails(a, torch.zeros_like(a), rough=True)[0]
+    at_center = gamma_tails_and_density(a, torch.zeros_like(a), ROUGH)[0]
     above = torch.where(upper, other, log_p) > at_center
     target = torch.where(above == upper, log_p, other)
 
@@ -89,8 +93,7 @@ def _solve(a: Tensor, log_p: Tensor, upper: Tensor) -> tuple[Tensor]:
     high = torch.where(a < 1, most, log_cube.clamp(min=0))
     low = torch.minimum(torch.maximum(log_cube, least), torch.zeros_like(a))
     log_ratio = solve_log_tail(
-        lambda u, rough: log_gamma_tails(a, u, rough),
-        lambda u: log_gamma_density(a, u),
+        lambda u, rough: gamma_tails_and_density(a, u, ROUGH if rough else FINE),
         torch.where(above, high, low),
         target,
         above,

@@ -11,8 +11,8 @@ from pyro_reparam_ext.ops.in_chunks import differentiable_in_chunks
 from pyro_reparam_ext.ops.log1mexp import log1mexp
 from pyro_reparam_ext.ops.log_gamma_density import log_gamma_density, log_of_ratio
 
-_FINE = stretched_rule(32, 40.0)
-_ROUGH = stretched_rule(12, 20.0)
+FINE = stretched_rule(32, 40.0)
+ROUGH = stretched_rule(12, 20.0)
 _LARGEST = 690.0  # of a logarithm, so that its exponential is a number
 _SMALLEST = 1e-17
 
@@ -41,9 +41,9 @@ def log_gamma_tails(
         >>> log_gamma_tails(a, (x / a).log())[1]
         tensor(-993.0912, dtype=torch.float64)
     """
-    rule = _ROUGH if rough else _FINE
-    lower, upper = differentiable_in_chunks(
-        partial(_tails, rule=rule), concentration, log_ratio
+    rule = ROUGH if rough else FINE
+    lower, upper, _ = differentiable_in_chunks(
+        partial(gamma_tails_and_density, rule=rule), concentration, log_ratio
     )
     return lower, upper
 
@@ -83,7 +83,10 @@ def gammaincc(a: Tensor, x: Tensor) -> Tensor:
     return _of_value(a, x, 1)
 
 
-def _tails(a: Tensor, log_ratio: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
+def gamma_tails_and_density(
+    a: Tensor, log_ratio: Tensor, rule: Rule
+) -> tuple[Tensor, Tensor, Tensor]:
+    """In logs, of the law of the logarithm; tensors of one dimension."""
     u = log_ratio.clamp(max=_LARGEST)
     # far up only the exponential is left of the tail
     log_x = (u + a.log()).clamp(max=0.5 * _LARGEST)
@@ -94,10 +97,11 @@ def _tails(a: Tensor, log_ratio: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
     _, reach, (area,) = tail_moments(beta, log_x, rule, low, order=0)
     relative = reach.abs() * area
     below = torch.log1p(log_x.exp() * relative) - a.log()
-    small = log_gamma_density(a, u) + torch.where(low, below, relative.log())
+    density = log_gamma_density(a, u)
+    small = density + torch.where(low, below, relative.log())
     small = small.clamp(max=-_SMALLEST)
     other = log1mexp(-small)
-    return torch.where(low, small, other), torch.where(low, other, small)
+    return torch.where(low, small, other), torch.where(low, other, small), density
 
 
 def _of_value(a: Tensor, x: Tensor, which: int) -> Tensor:

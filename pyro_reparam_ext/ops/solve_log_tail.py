@@ -11,8 +11,7 @@ _STEPS = 2
 
 
 def solve_log_tail(
-    log_tails: Callable[[Tensor, bool], tuple[Tensor, Tensor]],
-    log_density: Callable[[Tensor], Tensor],
+    tails_and_density: Callable[[Tensor, bool], tuple[Tensor, Tensor, Tensor]],
     start: Tensor,
     log_probability: Tensor,
     upper: Tensor,
@@ -24,26 +23,25 @@ def solve_log_tail(
     start: it needs no bounds. Without gradient.
 
     Args:
-        log_tails: From a value, and whether some six digits are enough, to both.
-        log_density: From a value to the log-density.
+        tails_and_density: From a value, and whether some six digits are enough, to
+            both log-tails and the log-density.
         start: Where to start.
         log_probability: The given log-tail.
         upper: Whether it is the upper one.
 
     Example:
         >>> def logistic(x, rough):
-        ...     return torch.sigmoid(x).log(), torch.sigmoid(-x).log()
-        >>> def density(x):
-        ...     return sum(logistic(x, False))
+        ...     below, above = torch.sigmoid(x).log(), torch.sigmoid(-x).log()
+        ...     return below, above, below + above
         >>> x = torch.zeros(1, dtype=torch.float64)
-        >>> solve_log_tail(logistic, density, x, x - 2, x > 0)
+        >>> solve_log_tail(logistic, x, x - 2, x > 0)
         tensor([-1.8546], dtype=torch.float64)
     """
     sign = torch.where(upper, 1.0, -1.0).to(start)
     value = start
     for step in range(_ROUGH_STEPS + _STEPS):
-        tails = log_tails(value, step < _ROUGH_STEPS)
-        tail = torch.where(upper, tails[1], tails[0])
-        slope = (log_density(value) - tail).exp()
+        below, above, density = tails_and_density(value, step < _ROUGH_STEPS)
+        tail = torch.where(upper, above, below)
+        slope = (density - tail).exp()
         value = value + sign * (tail - log_probability) / slope
     return value
