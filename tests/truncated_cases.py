@@ -87,4 +87,60 @@ TRUNCATED = [
             },
         },
     ),
+    DistributionCase(
+        name="Truncated(LogGamma)",
+        make=over(D.LogGamma),
+        reference=truncated.LOG_GAMMA,
+        points={
+            "scalar": {"concentration": 2.0, "rate": 1.5, "low": -1.0, "high": 1.0},
+            "vector": {
+                "concentration": [0.125, 3.0],
+                "rate": 1.5,
+                "low": [-math.inf, 0.5],
+                "high": [-1.0, math.inf],
+            },
+        },
+    ),
+    DistributionCase(
+        name="Truncated(FisherSnedecor)",
+        make=over(D.FisherSnedecor),
+        reference=truncated.FISHER_SNEDECOR,
+        points={
+            "scalar": {"df1": 4.0, "df2": 6.0, "low": 0.5, "high": 3.0},
+            "vector": {
+                "df1": [1.5, 6.0],
+                "df2": 12.0,
+                "low": [-1.0, 0.5],
+                "high": [2.0, math.inf],
+            },
+        },
+    ),
+    DistributionCase(
+        name="Truncated(InverseGaussian)",
+        make=over(D.InverseGaussian),
+        reference=truncated.INVERSE_GAUSSIAN,
+        points={
+            "scalar": {"loc": 1.5, "concentration": 2.0, "low": 0.5, "high": 3.0},
+            "vector": {
+                "loc": [0.7, 3.0],
+                "concentration": [2.0, 1.0],
+                "low": [-1.0, 0.5],
+                "high": [2.0, math.inf],
+            },
+        },
+    ),
+    DistributionCase(
+        name="Truncated(VonMises)",
+        make=over(D.VonMises),
+        reference=truncated.VON_MISES,
+        points={
+            "scalar": {"loc": 0.5, "concentration": 2.0, "low": -1.0, "high": 2.0},
+            "vector": {
+                "loc": [-3.0, 1.0],
+                "concentration": [0.7, 12.0],
+                "low": [-math.inf, 0.5],
+                "high": [0.0, math.inf],
+            },
+        },
+    ),
 ]

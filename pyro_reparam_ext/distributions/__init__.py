@@ -24,6 +24,9 @@ from pyro_reparam_ext.distributions import (
 from pyro_reparam_ext.distributions import (
     torch_divergences as _torch_divergences,  # noqa: F401 (registers divergences)
 )
+from pyro_reparam_ext.distributions import (
+    von_mises_tails as _von_mises_tails,  # noqa: F401 (registers a family)
+)
 from pyro_reparam_ext.distributions.angular_central_gaussian import (
     AngularCentralGaussian,
 )

@@ -158,6 +158,41 @@ class ReparameterizedDistribution(TorchDistribution, SaysWhatIsMissing):
         log_density = d.log_density(torch.where(whole, value, interior))
         return torch.where(inside, log_density, -math.inf)
 
+    def quantile(self, probability: Tensor) -> Tensor:
+        r""":math:`F_\theta^{-1}(u)` for :math:`0 < u < 1`, unchecked."""
+        self._lack("icdf", "Take a quantile of draws instead.")
+
+    def icdf(self, value: Tensor) -> Tensor:
+        r"""The quantile :math:`F_\theta^{-1}(u)`.
+
+        The ends of the support at 0 and 1; NaN outside of [0, 1].
+        """
+        d, value = in_one_precision(self, value, "icdf")
+        inside = (value > 0) & (value < 1)
+        z = d.quantile(torch.where(inside, value, 0.5))
+        low, high = (end.to(z) for end in declared_ends(d))
+        z = torch.where(inside, z, math.nan)
+        return torch.where(value == 0, low, torch.where(value == 1, high, z))
+
+
+def declared_ends(distribution: Any) -> tuple[Tensor, Tensor]:
+    """The ends of the support, infinite where there is none.
+
+    A circular law is declared on all of the line; its class says ``ends`` itself.
+    """
+    support = distribution.support
+    declared = getattr(distribution, "ends", None) or [
+        getattr(support, f"{end}_bound", None) for end in ("lower", "upper")
+    ]
+    low, high = (
+        end if isinstance(end, Tensor) else torch.tensor(end, dtype=torch.float64)
+        for end in (
+            -math.inf if declared[0] is None else declared[0],
+            math.inf if declared[1] is None else declared[1],
+        )
+    )
+    return low, high
+
 
 def _any_of_event(flags: Tensor, event_dim: int) -> Tensor:
     """Whether any element of an event is flagged."""
@@ -236,4 +271,10 @@ def is_discrete(fn: Distribution) -> bool:
         return False
 
 
-__all__ = ["Parameter", "ReparameterizedDistribution", "constraints", "is_discrete"]
+__all__ = [
+    "Parameter",
+    "ReparameterizedDistribution",
+    "constraints",
+    "declared_ends",
+    "is_discrete",
+]

@@ -13,11 +13,11 @@ from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.logit_beta_draw import logit_beta_draw
 from pyro_reparam_ext.ops import (
-    beta_cdf_of_logit,
     beta_cross_entropy,
     beta_mean_logs,
     beta_path,
     log_beta_density,
+    log_beta_tails,
 )
 
 
@@ -108,8 +108,8 @@ class FisherSnedecor(ImplicitDistribution):
         r""":math:`I_{\sigma(y)}(d_1/2, d_2/2)`, differentiable in everything."""
         positive = (value > 0) | value.isnan()
         logit = self._logit(torch.where(positive, value, 1.0))
-        lower, _ = beta_cdf_of_logit(*self._halves(), logit)
-        return torch.where(positive, lower, 0.0).to(value.dtype)
+        lower, _ = log_beta_tails(*self._halves(), logit)
+        return torch.where(positive, lower.exp(), 0.0).to(value.dtype)
 
     def entropy(self) -> Tensor:
         """That of the logit, and the mean of the logarithm."""

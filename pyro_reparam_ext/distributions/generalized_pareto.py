@@ -134,11 +134,9 @@ class GeneralizedPareto(TransportDistribution):
         probability = -torch.expm1(-self._excess_hazard(inside))
         return torch.where(value >= upper, 1.0, probability).to(self.loc.dtype)
 
-    def icdf(self, value: Tensor) -> Tensor:
-        """The quantile; the upper end at 1."""
-        top = value >= 1
-        z = self._quantile(-torch.log1p(-torch.where(top, 0.5, value)))
-        return torch.where(top, self._upper_end(), z)
+    def quantile(self, probability: Tensor) -> Tensor:
+        """That of the hazard, mapped."""
+        return self._quantile(-torch.log1p(-probability))
 
     def entropy(self) -> Tensor:
         r""":math:`\log\sigma + \xi + 1`."""

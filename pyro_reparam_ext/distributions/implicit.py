@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pyro_reparam_ext.distributions.attach_gradient import attach_gradient
 from pyro_reparam_ext.distributions.base import ReparameterizedDistribution
+from pyro_reparam_ext.distributions.log_tails import has_resolved_tails, tail_quantile
 from pyro_reparam_ext.ops import in_parts
 from pyro_reparam_ext.ops.in_parts import is_transformed
 
@@ -102,6 +103,36 @@ class ImplicitDistribution(ReparameterizedDistribution):
         here = self.with_parameters(dict(zip(names, parameters, strict=True)))
         gradient = here.sample_gradient(value)
         return tuple(grad_output * gradient[name] for name in names)
+
+    def quantile_gradient(self, value: Tensor) -> dict[str, Tensor]:
+        """As ``sample_gradient``, of the quantile: it moves as a draw does."""
+        return self.sample_gradient(value)
+
+    def quantile(self, probability: Tensor) -> Tensor:
+        """From the tails in logs, where these are known; differentiable in all."""
+        if not has_resolved_tails(self):
+            return super().quantile(probability)
+        shape = torch.broadcast_shapes(probability.shape, self.batch_shape)
+        u = probability.double().expand(shape)
+        given = self.parameters
+        parameters = [p.double().expand(shape) for p in given.values()]
+        with torch.no_grad():
+            upper = u > 0.5
+            log_probability = torch.where(upper, torch.log1p(-u), u.log())
+            here = self.with_parameters(dict(zip(given, parameters, strict=True)))
+            z = tail_quantile(here, log_probability, upper)
+
+        def pull_back(
+            value: Tensor, inputs: tuple[Tensor, ...], grad_output: Tensor
+        ) -> tuple[Tensor, ...]:
+            here = self.with_parameters(dict(zip(given, inputs[1:], strict=True)))
+            gradient = here.quantile_gradient(value)
+            by_level = grad_output * (-here.log_density(value)).exp()
+            return by_level, *(grad_output * gradient[name] for name in given)
+
+        z = attach_gradient(z, pull_back, u, *parameters)
+        dtype: torch.dtype = next(iter(given.values())).dtype
+        return z.to(dtype)
 
     def rsample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
         """A draw, differentiable in the parameters."""

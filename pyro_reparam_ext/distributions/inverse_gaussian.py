@@ -13,11 +13,20 @@ from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.ops import (
     choose,
+    gauss_legendre,
     in_parts,
+    log1mexp,
+    log_normal_cdf,
+    log_normal_quantile,
     mills_ratio,
     mills_ratio_complement,
     quick_mills,
+    solve_log_tail,
 )
+
+_LOG_2 = math.log(2)
+_SMALLEST = 1e-17
+_NODES = 12
 
 
 @final
@@ -58,8 +67,8 @@ class InverseGaussian(ImplicitDistribution):
     :math:`\partial z/\partial\lambda` too unless :math:`z` is within 1e-3 of it.
     Second derivatives are exact.
 
-    Numerics: no power of :math:`e^{2\lambda/\mu}` is formed. There is no ``icdf``, and
-    no ``entropy``: it needs an exponential integral that torch lacks.
+    Numerics: no power of :math:`e^{2\lambda/\mu}` is formed. ``log_cdf`` and ``log_sf``
+    resolve both tails; ``icdf`` inverts them by Newton's method.
 
     Source: Michael, Schucany and Haas (1976), "Generating random variates using
     transformations with multiple roots"; Lin, Schmidt and Khan (2020),
@@ -144,14 +153,46 @@ class InverseGaussian(ImplicitDistribution):
 
     def cdf(self, value: Tensor) -> Tensor:
         r""":math:`\Phi(a) + \phi(a) M(b)`, :math:`a = \sqrt{\lambda/z}(z/\mu - 1)`."""
-        info = torch.finfo(torch.float64)
-        z = value.double().clamp(info.tiny, info.max)  # at 0 and inf it is 0 and 1
-        mean, shape = self.loc.double(), self.concentration.double()
-        root = (shape / z).sqrt()
-        a, b = root * ((z - mean) / mean), root * ((z + mean) / mean)
-        density = torch.exp(-0.5 * a.square()) / math.sqrt(2 * math.pi)
+        a, b = self._ends(value)
+        density = _log_normal_density(a).exp()
         cdf = 0.5 * torch.special.erfc(-a * math.sqrt(0.5)) + density * mills_ratio(b)
         return cdf.clamp(max=1).to(self.loc.dtype)
+
+    def log_cdf(self, value: Tensor) -> Tensor:
+        r""":math:`\log F(z)`, in float64; its small values are resolved."""
+        a, b = self._ends(value)
+        beyond = _log_normal_density(a) + mills_ratio(b).log()
+        return torch.logaddexp(log_normal_cdf(a), beyond).clamp(max=-_SMALLEST)
+
+    def log_sf(self, value: Tensor) -> Tensor:
+        r""":math:`\log(1 - F(z)) = \log\phi(a) + \log(M(a) - M(b))`, in float64.
+
+        As minus the integral of :math:`M'` where the two are close, and as the
+        complement below the median.
+        """
+        a, b = self._ends(value)
+        lower = self.log_cdf(value)
+        below = lower < -_LOG_2
+        # each formula sees only points of its own side: no NaN in the unused gradient
+        start = torch.where(below, 0.0, a)
+        end = torch.where(below, 1.0, b)
+        near = end - start < 1
+        integral = gauss_legendre(
+            mills_ratio_complement, start, torch.where(near, end, start + 1), _NODES
+        )
+        apart = mills_ratio(start) - mills_ratio(torch.where(near, start + 1, end))
+        upper = torch.where(near, integral, apart).log() + _log_normal_density(start)
+        return torch.where(below, log1mexp(-lower), upper)
+
+    def log_icdf(self, log_probability: Tensor) -> Tensor:
+        r""":math:`z` from :math:`\log F(z)`, without gradient; see ``icdf``."""
+        # the cdf is at most twice its normal term
+        a = log_normal_quantile(log_probability - _LOG_2)
+        return self._root(log_probability, a, False)
+
+    def log_isf(self, log_probability: Tensor) -> Tensor:
+        r""":math:`z` from :math:`\log(1 - F(z))`, without gradient."""
+        return self._root(log_probability, -log_normal_quantile(log_probability), True)
 
     @property
     def mean(self) -> Tensor:
@@ -168,6 +209,35 @@ class InverseGaussian(ImplicitDistribution):
         r""":math:`\mu/(\sqrt{1 + r^2} + r)` with :math:`r = 3\mu/2\lambda`."""
         r = 1.5 * self.loc / self.concentration
         return self.loc / (torch.hypot(torch.ones_like(r), r) + r)
+
+    def _ends(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        r""":math:`\sqrt{\lambda/z}\,(z/\mu \mp 1)`, in float64."""
+        info = torch.finfo(torch.float64)
+        z = value.double().clamp(info.tiny, info.max)  # at 0 and inf it is 0 and 1
+        mean, shape = self.loc.double(), self.concentration.double()
+        root = (shape / z).sqrt()
+        return root * ((z - mean) / mean), root * ((z + mean) / mean)
+
+    def _root(self, log_probability: Tensor, a: Tensor, upper: bool) -> Tensor:
+        """In log z, whose density is log-concave, from where the normal term says."""
+        mean, shape = self.loc.double(), self.concentration.double()
+        c = 0.5 * a * (mean / shape).sqrt()
+        start = mean.log() + 2 * torch.asinh(c)
+        root = solve_log_tail(
+            lambda w, rough: (
+                self.log_cdf(w.exp()),
+                self.log_sf(w.exp()),
+                self.log_density(w.exp()) + w,
+            ),
+            start,
+            log_probability,
+            torch.full_like(start, upper, dtype=torch.bool),
+        )
+        return root.exp()
+
+
+def _log_normal_density(x: Tensor) -> Tensor:
+    return -0.5 * x.square() - 0.5 * math.log(2 * math.pi)
 
 
 def _root(

@@ -112,12 +112,9 @@ class Kumaraswamy(TransportDistribution):
         ends = (value >= 1).double()
         return torch.where(inside, below, ends).to(self.concentration0.dtype)
 
-    def icdf(self, value: Tensor) -> Tensor:
+    def quantile(self, probability: Tensor) -> Tensor:
         r""":math:`(1 - (1 - u)^{1/b})^{1/a}`."""
-        inside = ((value > 0) & (value < 1)) | value.isnan()
-        eps = -torch.log1p(-torch.where(inside, value, 0.5))
-        z = self._log_quantile(eps).exp()
-        return torch.where(inside, z, (value >= 1).to(z.dtype))
+        return self._log_quantile(-torch.log1p(-probability)).exp()
 
     def entropy(self) -> Tensor:
         r""":math:`(1 - 1/a)H_b + 1 - 1/b - \log ab`, harmonic number :math:`H_b`."""

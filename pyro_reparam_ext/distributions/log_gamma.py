@@ -13,9 +13,9 @@ from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.log_gamma_draw import log_gamma_draw
 from pyro_reparam_ext.ops import (
-    gamma_cdf_of_log,
     gamma_path,
     log_gamma_density,
+    log_gamma_tails,
     log_minus_digamma,
     log_of_ratio,
     stirling_remainder,
@@ -95,21 +95,15 @@ class LogGamma(ImplicitDistribution):
 
     def log_density(self, value: Tensor) -> Tensor:
         r""":math:`\alpha w - e^w - \log\Gamma(\alpha)`, :math:`w = z + \log\beta`."""
-        alpha = self.concentration.double()
-        u = log_of_ratio(self._standard(value), alpha)
-        return log_gamma_density(alpha, u).to(value.dtype)
+        return log_gamma_density(*self._ratio(value)).to(value.dtype)
 
     def cdf(self, value: Tensor) -> Tensor:
         r""":math:`P(\alpha, \beta e^z)`."""
-        alpha = self.concentration.double()
-        lower, _ = gamma_cdf_of_log(alpha, self._standard(value))
-        return lower.to(self.rate.dtype)
+        return log_gamma_tails(*self._ratio(value))[0].exp().to(self.rate.dtype)
 
     def sf(self, value: Tensor) -> Tensor:
         r""":math:`1 - P(\alpha, \beta e^z)`, the upper tail to its own digits."""
-        alpha = self.concentration.double()
-        _, upper = gamma_cdf_of_log(alpha, self._standard(value))
-        return upper.to(self.rate.dtype)
+        return log_gamma_tails(*self._ratio(value))[1].exp().to(self.rate.dtype)
 
     def entropy(self) -> Tensor:
         r""":math:`\log\Gamma(\alpha) - \alpha\psi(\alpha) + \alpha`."""
@@ -133,6 +127,11 @@ class LogGamma(ImplicitDistribution):
 
     def _standard(self, value: Tensor) -> Tensor:
         return value.double() + self.rate.double().log()
+
+    def _ratio(self, value: Tensor) -> tuple[Tensor, Tensor]:
+        """The concentration, and the logarithm of the ratio to it."""
+        alpha = self.concentration.double()
+        return alpha, log_of_ratio(self._standard(value), alpha)
 
 
 def log_gamma_entropy(alpha: Tensor) -> Tensor:

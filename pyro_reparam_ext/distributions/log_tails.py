@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution, TransformedDistribution
 
-from pyro_reparam_ext.distributions.base import is_discrete
+from pyro_reparam_ext.distributions.base import declared_ends, is_discrete
 from pyro_reparam_ext.distributions.tail_inversion import invert_tails
 from pyro_reparam_ext.distributions.transport import TransportDistribution
 
@@ -185,16 +185,7 @@ def support_ends(distribution: Distribution) -> tuple[Tensor, Tensor]:
             low, high = transform(low), transform(high)
         flipped = _is_decreasing(d)
         return torch.where(flipped, high, low), torch.where(flipped, low, high)
-    return _declared_ends(d)
-
-
-def _declared_ends(d: Any) -> tuple[Tensor, Tensor]:
-    support = d.support
-    bounds = [getattr(support, f"{end}_bound", None) for end in ("lower", "upper")]
-    return (
-        torch.as_tensor(-math.inf if bounds[0] is None else bounds[0]),
-        torch.as_tensor(math.inf if bounds[1] is None else bounds[1]),
-    )
+    return declared_ends(d)
 
 
 def log_tails_and_density(d: Any, value: Tensor) -> tuple[Tails, Tensor]:
@@ -205,7 +196,7 @@ def log_tails_and_density(d: Any, value: Tensor) -> tuple[Tails, Tensor]:
     bounds = [getattr(d.support, f"{end}_bound", None) for end in ("lower", "upper")]
     if not any(isinstance(bound, Tensor) for bound in bounds):
         return log_tails(d, value), d.log_prob(value)
-    lower, upper = (end.detach() for end in _declared_ends(d))
+    lower, upper = (end.detach() for end in declared_ends(d))
     inner = torch.where(
         lower.isfinite() & upper.isfinite(),
         0.5 * (lower + upper),

@@ -12,7 +12,6 @@ from torch.distributions.kl import kl_divergence, register_kl
 from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.inverse_gaussian import InverseGaussian
-from pyro_reparam_ext.ops import mills_ratio
 
 
 @final
@@ -38,8 +37,8 @@ class ReciprocalInverseGaussian(ImplicitDistribution):
     -z^2\,\partial x/\partial\theta` with that of
     :class:`~pyro_reparam_ext.distributions.InverseGaussian`, and its accuracy.
 
-    Numerics: the cdf is the upper tail of the inverse Gaussian, a difference of two
-    positive terms: exact to 1e-15, but not relative to itself where it is small.
+    Numerics: both tails are those of the inverse Gaussian, exchanged; ``log_cdf`` and
+    ``log_sf`` resolve them where they are small.
 
     Source: Johnson, Kotz and Balakrishnan (1994), "Continuous univariate
     distributions", 15.10.
@@ -93,16 +92,24 @@ class ReciprocalInverseGaussian(ImplicitDistribution):
         return (result - 0.5 * distance * (shape * distance / z)).to(self.loc.dtype)
 
     def cdf(self, value: Tensor) -> Tensor:
-        r""":math:`\Phi(-a) - \phi(a) M(b)`, :math:`a, b = \sqrt{\lambda z}(1/\mu z
-        \mp 1)`."""  # noqa: D205, D209
-        info = torch.finfo(torch.float64)
-        z = value.double().clamp(info.tiny, info.max)  # at 0 and inf it is 0 and 1
-        mean, shape = self.loc.double(), self.concentration.double()
-        root, inner = (shape * z).sqrt(), (shape / z).sqrt() / mean
-        a, b = inner - root, inner + root
-        density = torch.exp(-0.5 * a.square()) / math.sqrt(2 * math.pi)
-        cdf = 0.5 * torch.special.erfc(a * math.sqrt(0.5)) - density * mills_ratio(b)
-        return cdf.clamp(0, 1).to(self.loc.dtype)
+        """The upper tail of the reciprocal."""
+        return self.log_cdf(value).exp().to(self.loc.dtype)
+
+    def log_cdf(self, value: Tensor) -> Tensor:
+        r""":math:`\log F(z)`, in float64; its small values are resolved."""
+        return self._reciprocal().log_sf(value.double().clamp(min=0).reciprocal())
+
+    def log_sf(self, value: Tensor) -> Tensor:
+        r""":math:`\log(1 - F(z))`, in float64, likewise."""
+        return self._reciprocal().log_cdf(value.double().clamp(min=0).reciprocal())
+
+    def log_icdf(self, log_probability: Tensor) -> Tensor:
+        r""":math:`z` from :math:`\log F(z)`, without gradient; see ``icdf``."""
+        return self._reciprocal().log_isf(log_probability).reciprocal()
+
+    def log_isf(self, log_probability: Tensor) -> Tensor:
+        r""":math:`z` from :math:`\log(1 - F(z))`, without gradient."""
+        return self._reciprocal().log_icdf(log_probability).reciprocal()
 
     @property
     def mean(self) -> Tensor:

@@ -12,10 +12,10 @@ from pyro_reparam_ext.distributions.base import Parameter
 from pyro_reparam_ext.distributions.implicit import ImplicitDistribution
 from pyro_reparam_ext.distributions.log_gamma_draw import log_gamma_draw
 from pyro_reparam_ext.ops import (
-    beta_cdf_of_logit,
     log_minus_digamma,
     log_ratio_path,
-    stirling_remainder,
+    log_student_density,
+    log_student_tail,
 )
 
 
@@ -104,40 +104,15 @@ class StudentT(ImplicitDistribution):
 
     def log_density(self, value: Tensor) -> Tensor:
         r"""The Gamma functions by remainders of Stirling's formula."""
-        df = self.df.double()
         _, t = self._distance(value)
-        u = t.abs() / df.sqrt()
-        near = u < 1
-        small, large = torch.where(near, u, 0.0), torch.where(near, 1.0, u)
-        log_growth = torch.where(
-            near,
-            torch.log1p(small.square()),
-            2 * large.log() + torch.log1p(1 / large.square()),
-        )
-        log_prob = self._log_peak() - 0.5 * (df + 1) * log_growth
-        return log_prob.to(value.dtype)
+        log_prob = log_student_density(self.df.double(), t)
+        return (log_prob - self.scale.double().log()).to(value.dtype)
 
     def cdf(self, value: Tensor) -> Tensor:
-        r""":math:`\tfrac12(1 \pm I_x(\tfrac12, \tfrac\nu2))`, differentiable."""
-        df = self.df.double()
+        r""":math:`P(T > |t|)`, or its complement; differentiable in everything."""
         _, t = self._distance(value)
-        center = (df + 1) * t.square() < 1e-3 * df
-        half = 0.5 * df
-        _, beyond = beta_cdf_of_logit(
-            torch.full_like(half, 0.5),
-            half,
-            self._logit(torch.where(center, df.sqrt(), t)),
-        )
-        away = torch.where(t < 0, 0.5 * beyond, 1 - 0.5 * beyond)
-        # around 0, the density integrated term by term
-        s = torch.where(center, t, 0.0)
-        square, term = s.square() / df, s
-        series = s
-        for k in range(1, 7):
-            term = -term * square * (0.5 * (df + 1) + k - 1) / k
-            series = series + term / (2 * k + 1)
-        peak = (self._log_peak() + self.scale.double().log()).exp()
-        return torch.where(center, 0.5 + peak * series, away).to(value.dtype)
+        beyond = log_student_tail(self.df.double(), torch.where(t < 0, -t, t)).exp()
+        return torch.where(t < 0, beyond, 1 - beyond).to(value.dtype)
 
     def entropy(self) -> Tensor:
         r""":math:`-\log p(\mu) + \tfrac{\nu+1}{2}E\log(1 + t^2/\nu)`."""
@@ -147,7 +122,8 @@ class StudentT(ImplicitDistribution):
             + log_minus_digamma(half)
             - log_minus_digamma(half + 0.5)
         )
-        entropy = (half + 0.5) * mean_log_growth - self._log_peak()
+        log_peak = log_student_density(self.df.double(), torch.zeros_like(half))
+        entropy = (half + 0.5) * mean_log_growth - log_peak + self.scale.double().log()
         return entropy.to(self.df.dtype)
 
     @property
@@ -176,14 +152,3 @@ class StudentT(ImplicitDistribution):
     def _logit(self, t: Tensor) -> Tensor:
         """log(t^2 / df), bounded where t is 0."""
         return 2 * t.abs().clamp(min=1e-150).log() - self.df.double().log()
-
-    def _log_peak(self) -> Tensor:
-        """The log-density at the mode."""
-        half = 0.5 * self.df.double()
-        return (
-            half * torch.log1p(0.5 / half)
-            - 0.5 * (1 + math.log(2 * math.pi))
-            + stirling_remainder(half + 0.5)
-            - stirling_remainder(half)
-            - self.scale.double().log()
-        )

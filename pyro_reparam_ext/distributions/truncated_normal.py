@@ -162,10 +162,9 @@ class TruncatedNormal(TransportDistribution):
         ends = torch.where(value.isnan(), math.nan, (value >= self.high).double())
         return torch.where(inside, probability, ends).to(self.loc.dtype)
 
-    def icdf(self, value: Tensor) -> Tensor:
-        """The quantile; the bounds themselves at 0 and 1."""
-        z = torch.where(value <= 0, self.low, self._quantile(value))
-        z = torch.where(value >= 1, self.high, z)
+    def quantile(self, probability: Tensor) -> Tensor:
+        """As a draw, but not kept off the bounds."""
+        z = self._quantile(probability)
         return torch.minimum(torch.maximum(z, self.low), self.high)
 
     def entropy(self) -> Tensor:

@@ -60,7 +60,7 @@ class VonMises(ImplicitDistribution):
 
     Numerics: :math:`\log p` by ``torch.special.i0e`` and
     :math:`\cos s - 1 = -2\sin^2(s/2)`, where torch's polynomials err by 5e-7. ``cdf``
-    is that of the law on :math:`[-\pi, \pi)`. There is no ``icdf``.
+    and ``icdf`` are those of the law on :math:`[-\pi, \pi)`.
 
     Source: Best and Fisher (1979), "Efficient simulation of the von Mises
     distribution"; Figurnov, Mohamed and Mnih (2018), "Implicit reparameterization
@@ -79,6 +79,7 @@ class VonMises(ImplicitDistribution):
         "concentration": constraints.positive,
     }
     support = constraints.real
+    ends = (-math.pi, math.pi)  # of the law of draws
 
     def __init__(
         self,
@@ -119,6 +120,14 @@ class VonMises(ImplicitDistribution):
             "loc": torch.ones_like(value),
             "concentration": by_concentration.to(value.dtype),
         }
+
+    def quantile_gradient(self, value: Tensor) -> dict[str, Tensor]:
+        r"""Less the mass that the path carries through :math:`-\pi`."""
+        cut = torch.full_like(value, -math.pi)
+        ratio = (self.log_density(cut) - self.log_density(value)).exp()
+        there = self.sample_gradient(cut)
+        here = self.sample_gradient(value)
+        return {name: g - ratio * there[name] for name, g in here.items()}
 
     def log_density(self, value: Tensor) -> Tensor:
         r""":math:`-2\kappa\sin^2\frac{z-\mu}{2} - \log 2\pi e^{-\kappa}I_0(\kappa)`."""

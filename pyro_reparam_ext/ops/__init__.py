@@ -4,32 +4,35 @@
 from pyro_reparam_ext.ops.bessel import one_minus_bessel_ratio
 from pyro_reparam_ext.ops.bessel_k import log_bessel_k1e, one_minus_bessel_k_ratio
 from pyro_reparam_ext.ops.beta_path import beta_path, beta_path_of_first, log_ratio_path
-from pyro_reparam_ext.ops.betainc import beta_cdf_of_logit, betainc
 from pyro_reparam_ext.ops.clamp_value import clamp_to_interior, clamp_value
 from pyro_reparam_ext.ops.gamma_path import gamma_path
-from pyro_reparam_ext.ops.gammainc import gamma_cdf_of_log, gammainc, gammaincc
 from pyro_reparam_ext.ops.gauss_legendre import gauss_legendre
-from pyro_reparam_ext.ops.in_chunks import in_chunks
+from pyro_reparam_ext.ops.in_chunks import differentiable_in_chunks, in_chunks
 from pyro_reparam_ext.ops.in_parts import in_parts
 from pyro_reparam_ext.ops.leave_one_out import logsumexp_of_others
 from pyro_reparam_ext.ops.log1mexp import log1mexp
 from pyro_reparam_ext.ops.log_beta_density import (
     beta_cross_entropy,
     beta_mean_logs,
+    log_beta,
     log_beta_density,
 )
-from pyro_reparam_ext.ops.log_beta_tails import (
-    log_beta,
-    log_beta_pdf,
-    log_beta_tails,
-    log_student_pdf,
-    log_student_tail,
-)
+from pyro_reparam_ext.ops.log_beta_quantile import log_beta_quantile
+from pyro_reparam_ext.ops.log_beta_tails import betainc, log_beta_tails
 from pyro_reparam_ext.ops.log_gamma_density import log_gamma_density, log_of_ratio
+from pyro_reparam_ext.ops.log_gamma_quantile import log_gamma_quantile
 from pyro_reparam_ext.ops.log_gamma_ratio import log_gamma_ratio
-from pyro_reparam_ext.ops.log_gamma_tails import log_gamma_pdf, log_gamma_tails
+from pyro_reparam_ext.ops.log_gamma_tails import (
+    gammainc,
+    gammaincc,
+    log_gamma_tails,
+)
 from pyro_reparam_ext.ops.log_normal_cdf import log_normal_cdf
 from pyro_reparam_ext.ops.log_normal_quantile import log_normal_quantile
+from pyro_reparam_ext.ops.log_student_tail import (
+    log_student_density,
+    log_student_tail,
+)
 from pyro_reparam_ext.ops.mills_ratio import mills_ratio, mills_ratio_complement
 from pyro_reparam_ext.ops.normal_inverse_gaussian_path import (
     normal_inverse_gaussian_path,
@@ -42,12 +45,11 @@ from pyro_reparam_ext.ops.ratios_at_zero import (
     expm1_remainder,
     log1p_ratio,
 )
+from pyro_reparam_ext.ops.solve_log_tail import solve_log_tail
 from pyro_reparam_ext.ops.stirling import log_minus_digamma, stirling_remainder
-from pyro_reparam_ext.ops.tail_quadrature import log_tail_integral
 from pyro_reparam_ext.ops.truncated_normal_quantile import truncated_normal_offset
 
 __all__ = [
-    "beta_cdf_of_logit",
     "beta_cross_entropy",
     "beta_mean_logs",
     "beta_path",
@@ -56,9 +58,9 @@ __all__ = [
     "choose",
     "clamp_to_interior",
     "clamp_value",
+    "differentiable_in_chunks",
     "expm1_ratio",
     "expm1_remainder",
-    "gamma_cdf_of_log",
     "gamma_path",
     "gammainc",
     "gammaincc",
@@ -70,10 +72,10 @@ __all__ = [
     "log_bessel_k1e",
     "log_beta",
     "log_beta_density",
-    "log_beta_pdf",
+    "log_beta_quantile",
     "log_beta_tails",
     "log_gamma_density",
-    "log_gamma_pdf",
+    "log_gamma_quantile",
     "log_gamma_ratio",
     "log_gamma_tails",
     "log_minus_digamma",
@@ -81,9 +83,8 @@ __all__ = [
     "log_normal_quantile",
     "log_of_ratio",
     "log_ratio_path",
-    "log_student_pdf",
+    "log_student_density",
     "log_student_tail",
-    "log_tail_integral",
     "logsumexp_of_others",
     "mills_ratio",
     "mills_ratio_complement",
@@ -93,6 +94,7 @@ __all__ = [
     "positive_mills_ratio",
     "quick_map",
     "quick_mills",
+    "solve_log_tail",
     "stirling_remainder",
     "truncated_normal_offset",
 ]

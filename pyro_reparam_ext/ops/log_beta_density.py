@@ -37,9 +37,19 @@ def log_beta_density(a: Tensor, b: Tensor, log_x: Tensor, log_rest: Tensor) -> T
     divergence = torch.where(
         near,
         a * torch.log1p(step / mean) + b * torch.log1p(-step / other),
-        a * (log_x - mean.log()) + b * (log_rest - other.log()),
+        a * (log_x + torch.log1p(b / a)) + b * (log_rest + torch.log1p(a / b)),
     )
     return divergence - _log_peak(a, b, n)
+
+
+def log_beta(a: Tensor, b: Tensor) -> Tensor:
+    r""":math:`\log\mathrm{B}(a, b)`, without the cancellation of large terms.
+
+    Example:
+        >>> log_beta(torch.tensor(1e8).double(), torch.tensor(0.5).double())
+        tensor(-8.6380, dtype=torch.float64)
+    """
+    return _log_peak(a, b, a + b) - a * torch.log1p(b / a) - b * torch.log1p(a / b)
 
 
 def beta_cross_entropy(

@@ -99,7 +99,51 @@ def icdf_inverts(case: DistributionCase, point: str, dtype: torch.dtype) -> None
     assert z.dtype == dtype
     z = z.double()
     rounding = 64 * epsilon(dtype) * (1 + exact.log_prob(z).exp() * z.abs())
-    close(quadrature.cdf(exact, z, case.period), u, 1e-9, rounding, "cdf(icdf(u))")
+    found = quadrature.cdf(exact, z, case.period)
+    found = torch.where(z.isfinite(), found, u)  # beyond the range of the dtype
+    close(found, u, 1e-9, rounding, "cdf(icdf(u))")
+
+
+def icdf_ends(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
+    """The quantiles of 0 and 1 are the ends of the support; beyond there are none."""
+    d = case.distribution(point, dtype)
+    ends = quadrature.bounds(d, case.period)
+    whole = d.batch_shape
+    for level, end in zip((0.0, 1.0), ends, strict=True):
+        z = d.icdf(torch.full(whole, level, dtype=dtype))
+        assert z.dtype == dtype
+        close(z, end.to(dtype).expand(whole), 0.0, 0.0, f"icdf({level})")
+    for level in (-0.1, 1.1, math.nan):
+        assert d.icdf(torch.full(whole, level, dtype=dtype)).isnan().all()
+
+
+def icdf_derivative(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
+    r""":math:`dF^{-1}(u) = (du - \partial_\theta F\,d\theta)/p`."""
+    leaves = case.leaves(point, dtype)
+    d = case.make(**leaves)
+    for level in (0.2, 0.7):
+        u = torch.full(d.batch_shape, level, dtype=dtype, requires_grad=True)
+        inputs = {"u": u, **leaves}
+        z = d.icdf(u)
+        found = _slopes(z, inputs)
+        at = z.detach().requires_grad_()
+        density, *others = _slopes(d.cdf(at), {"z": at, **leaves})
+        expected = [1 / density, *(-g / density for g in others)]
+        atol = 1e-9 * (1 + z.detach().abs().max())
+        for name, one, other in zip(inputs, found, expected, strict=True):
+            close(one, other, 1e-7, atol, f"derivative of icdf in {name}")
+
+
+def _slopes(value: Tensor, inputs: dict[str, Tensor]) -> list[Tensor]:
+    """Derivatives of elements that do not depend on each other."""
+    tensors = list(inputs.values())
+    slopes = torch.autograd.grad(
+        value.sum(), tensors, retain_graph=True, allow_unused=True
+    )
+    return [
+        torch.zeros_like(t) if g is None else g
+        for t, g in zip(tensors, slopes, strict=True)
+    ]
 
 
 def mean(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
@@ -256,6 +300,8 @@ LAWS = [
     Law(cdf_integral, applies=offering("cdf")),
     Law(cdf_ends, applies=both(offering("cdf"), _bounded)),
     Law(icdf_inverts, applies=both(offering("icdf"), is_resolved)),
+    Law(icdf_ends, applies=offering("icdf")),
+    Law(icdf_derivative, applies=both(offering("icdf"), is_resolved), dtypes=DOUBLE),
     Law(mean, applies=both(is_scalar, offering("mean"))),
     Law(variance, applies=both(is_scalar, offering("variance"))),
     Law(entropy, applies=both(is_scalar, both(offering("entropy"), is_resolved))),

@@ -17,9 +17,7 @@ from pyro_reparam_ext.testing.law import (
     close,
     is_first,
     is_scalar,
-    offering,
     offers,
-    on_a_line,
     unvalidated,
 )
 
@@ -117,18 +115,6 @@ def nan_value(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
             assert result.isnan().all(), f"{method} of NaN is {result}"
 
 
-def icdf_ends(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
-    """The quantiles of 0 and 1 are the ends of the support; that of NaN is NaN."""
-    d = case.distribution(point, dtype)
-    low = getattr(d.support, "lower_bound", -math.inf)
-    high = getattr(d.support, "upper_bound", math.inf)
-    for u, expected in ((0.0, low), (1.0, high), (math.nan, math.nan)):
-        actual = d.icdf(torch.full(d.batch_shape, u, dtype=dtype))
-        expected = torch.as_tensor(expected, dtype=dtype).expand(d.batch_shape)
-        same = (actual == expected) | (actual.isnan() & expected.isnan())
-        assert same.all(), f"icdf({u}) is {actual}, expected {expected}"
-
-
 def missing(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     """What a class does not have is an error that names it and says what to do."""
     d = case.distribution(point, dtype)
@@ -176,6 +162,5 @@ LAWS = [
     Law(no_batch, applies=both(is_first, _is_ours)),
     Law(ends, applies=is_scalar),
     Law(nan_value),
-    Law(icdf_ends, applies=both(offering("icdf"), on_a_line)),
     Law(missing, applies=both(is_first, _is_explained), dtypes=DOUBLE),
 ]

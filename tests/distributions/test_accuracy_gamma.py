@@ -136,4 +136,20 @@ def test_log_prob_and_cdf(point, dtype):
             assert error <= LOG_PROB[dtype] * max(1, abs(expected)), number
             expected = point.reference.cdf(exact(value), **known)
             error = abs(mp.mpf(distribution.cdf(value).item()) - expected)
-            assert error <= max(LOG_PROB[dtype], 1e-11), number
+            assert error <= LOG_PROB[dtype], number
+
+
+@pytest.mark.parametrize("point", POINTS, ids=str)
+def test_icdf(point):
+    parameters = {n: torch.tensor(v).double() for n, v in point.parameters.items()}
+    distribution = point.make(**parameters)
+    known = {n: exact(p) for n, p in parameters.items()}
+    levels = torch.tensor([1e-12, 0.01, 0.3, 0.5, 0.7, 0.999], dtype=torch.float64)
+    with mp.workdps(point.digits + 100):  # of a ratio far from 1 too
+        for level, z in zip(levels, distribution.icdf(levels), strict=True):
+            if not 1e-290 < abs(z) < 1e290 or (point.make is D.Beta and z == 1):
+                continue  # no number resolves it
+            u = exact(level)
+            density = mp.exp(point.reference.log_prob(exact(z), **known))
+            error = abs(point.reference.cdf(exact(z), **known) - u)
+            assert error <= 1e-12 * u + 4e-16 * density * abs(exact(z)), level

@@ -145,4 +145,48 @@ FAMILIES = {
         {"df": 3.5, "loc": 0.3, "scale": 1.25},
         (*LINE, (40.0, 41.0), (-INF, -1e4), (1e6, INF)),
     ),
+    "LogGamma": TruncatedFamily(
+        D.LogGamma,
+        truncated.LOG_GAMMA,
+        {"concentration": 2.25, "rate": 1.25},
+        ((0.5, 2.0), (-INF, INF), (4.0, INF), (-60.0, -50.0)),
+    ),
+    "LogGamma, small": TruncatedFamily(
+        D.LogGamma,
+        truncated.LOG_GAMMA,
+        {"concentration": 0.03125, "rate": 1.25},
+        ((-1.0, 1.0), (-100.0, -50.0), (3.0, INF)),
+    ),
+    "FisherSnedecor": TruncatedFamily(
+        D.FisherSnedecor,
+        truncated.FISHER_SNEDECOR,
+        {"df1": 3.5, "df2": 5.0},
+        ((0.5, 2.0), (-INF, INF), (1e3, INF), (40.0, 41.0), (1e-6, 1e-3)),
+    ),
+    "InverseGaussian": TruncatedFamily(
+        D.InverseGaussian,
+        truncated.INVERSE_GAUSSIAN,
+        {"loc": 1.25, "concentration": 2.5},
+        ((0.5, 2.0), (-INF, INF), (40.0, INF), (40.0, 41.0), (0.015625, 0.03125)),
+    ),
+    "InverseGaussian, heavy": TruncatedFamily(
+        D.InverseGaussian,
+        truncated.INVERSE_GAUSSIAN,
+        {"loc": 8.0, "concentration": 0.0625},
+        ((0.5, 2.0), (100.0, INF), (0.03125, 0.0625)),
+    ),
+    "VonMises": TruncatedFamily(
+        D.VonMises,
+        truncated.VON_MISES,
+        {"loc": 0.75, "concentration": 2.5},
+        ((-1.0, 2.0), (2.5, INF), (-INF, -1.5)),
+        digits=40,
+    ),
+    "VonMises, peaked": TruncatedFamily(
+        D.VonMises,
+        truncated.VON_MISES,
+        {"loc": 0.75, "concentration": 40.0},
+        ((0.5, 1.0), (2.0, 3.0)),
+        digits=60,
+    ),
 }

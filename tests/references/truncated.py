@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Truncated distributions, from textbook cdfs in arbitrary precision."""
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
 import mpmath as mp
+
+from tests.references import inverse_gaussian
 
 
 @dataclass(frozen=True)
@@ -231,3 +234,77 @@ def _student_density(z, df, loc, scale):
 
 
 STUDENT = Truncated(Base(_student_cdf, _student_density))
+
+
+def _fisher_logit(z, df1, df2):
+    return mp.mpf(df1) * z / (mp.mpf(df1) * z + df2)
+
+
+def _fisher_density(z, df1, df2):
+    a, b, x = mp.mpf(df1) / 2, mp.mpf(df2) / 2, _fisher_logit(z, df1, df2)
+    return x**a * (1 - x) ** b / (z * mp.beta(a, b))
+
+
+def _von_mises_density(z, loc, concentration):
+    k = mp.mpf(concentration)
+    return mp.exp(k * mp.cos(z - loc)) / (2 * mp.pi * mp.besseli(0, k))
+
+
+def _von_mises_integral(angle, concentration):
+    """From 0, term by term in the Fourier series."""
+    terms = enumerate(_harmonics(concentration, mp.mp.dps), start=1)
+    series = mp.fsum(c * mp.sin(n * angle) / n for n, c in terms)
+    return (angle + 2 * series) / (2 * mp.pi)
+
+
+@functools.cache
+def _harmonics(concentration, digits):
+    """Ratios of Bessel functions, while they matter."""
+    whole, ratios = mp.besseli(0, concentration), []
+    while not ratios or ratios[-1] > mp.mpf(10) ** -(digits + 5):
+        ratios.append(mp.besseli(len(ratios) + 1, concentration) / whole)
+    return tuple(ratios)
+
+
+FISHER_SNEDECOR = Truncated(
+    Base(
+        lambda z, df1, df2: mp.betainc(
+            mp.mpf(df1) / 2,
+            mp.mpf(df2) / 2,
+            0,
+            _fisher_logit(z, df1, df2),
+            regularized=True,
+        ),
+        _fisher_density,
+        start=lambda df1, df2: mp.mpf(0),
+    )
+)
+LOG_GAMMA = Truncated(
+    Base(
+        lambda z, concentration, rate: mp.gammainc(
+            concentration, 0, rate * mp.exp(z), regularized=True
+        ),
+        lambda z, concentration, rate: (
+            mp.exp(concentration * (z + mp.log(rate)) - rate * mp.exp(z))
+            / mp.gamma(concentration)
+        ),
+    )
+)
+INVERSE_GAUSSIAN = Truncated(
+    Base(
+        inverse_gaussian.cdf,
+        lambda z, **parameters: mp.exp(inverse_gaussian.log_prob(z, **parameters)),
+        start=lambda loc, concentration: mp.mpf(0),
+    )
+)
+VON_MISES = Truncated(
+    Base(
+        lambda z, loc, concentration: (
+            _von_mises_integral(z - loc, mp.mpf(concentration))
+            - _von_mises_integral(-mp.pi - loc, mp.mpf(concentration))
+        ),
+        _von_mises_density,
+        start=lambda loc, concentration: -mp.pi,
+        end=lambda loc, concentration: mp.pi,
+    )
+)

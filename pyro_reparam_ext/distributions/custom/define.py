@@ -34,19 +34,11 @@ class CustomDistribution(ReparameterizedDistribution):
         """How each method is computed: by which formula, or by which numerics."""
         raise NotImplementedError
 
-    def icdf(self, value: Tensor) -> Tensor:
-        """The quantile; the ends of the support at 0 and 1."""
-        shape = torch.broadcast_shapes(value.shape, self.batch_shape)
-        u = value.double().expand(shape)
-        inside = (u > 0) & (u < 1)
-        z = self._icdf_inside(torch.where(inside, u, 0.5))
+    @property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """The ends of the support."""
         lower, upper = self._coordinate()
-        end = torch.where(u <= 0, lower, torch.where(u >= 1, upper, math.nan))
-        return torch.where(inside, z, self._rounded(end))
-
-    def _icdf_inside(self, u: Tensor) -> Tensor:
-        """The quantile at probabilities between 0 and 1, in float64."""
-        raise NotImplementedError
+        return lower, upper
 
     def _exact(self) -> dict[str, Tensor]:
         return {name: p.double() for name, p in self.parameters.items()}

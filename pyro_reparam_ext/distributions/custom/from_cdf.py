@@ -99,8 +99,10 @@ class FromCdf(CustomDistribution, ImplicitDistribution):
         probability = self.inverse(inside)
         return torch.where(side == 0, probability, (side > 0).to(probability.dtype))
 
-    def _icdf_inside(self, u: Tensor) -> Tensor:
+    def quantile(self, probability: Tensor) -> Tensor:
         """The root of the cdf, differentiable in the parameters and the probability."""
+        shape = torch.broadcast_shapes(probability.shape, self.batch_shape)
+        u = probability.double().expand(shape)
         with torch.no_grad():
             z = self._into_support(self._quantile(-torch.log1p(-u)))
         # the path of a fixed quantile, and along it the quantile itself

@@ -102,8 +102,10 @@ class FromDensity(CustomDistribution, ImplicitDistribution):
         probability = self.inverse(inside)
         return torch.where(side == 0, probability, (side > 0).to(probability.dtype))
 
-    def _icdf_inside(self, u: Tensor) -> Tensor:
+    def quantile(self, probability: Tensor) -> Tensor:
         """The quantile, differentiable in the parameters and the probability."""
+        shape = torch.broadcast_shapes(probability.shape, self.batch_shape)
+        u = probability.double().expand(shape)
         with torch.no_grad():
             z = self._quantile(u, 1 - u)
         slope = self._log_density(z.double().detach()).exp()

@@ -104,10 +104,11 @@ class MappedNoise(CustomDistribution, TransportDistribution):
         probability = torch.where(side == 0, noise.cdf(eps), (side > 0).double())
         return self._rounded(probability)
 
-    def _icdf_inside(self, u: Tensor) -> Tensor:
+    def quantile(self, probability: Tensor) -> Tensor:
         """The map at the quantile of the noise."""
         noise = self.noise()
-        eps = noise.icdf(u)
+        shape = torch.broadcast_shapes(probability.shape, self.batch_shape)
+        eps = noise.icdf(probability.double().expand(shape))
         falling = self._slope(eps) < 0
         return self.transport(torch.where(falling, noise.reflected(eps), eps))
 
