@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The loss of a step and its gradient as one graph of tensor operations."""
 
+import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import pyro
 import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
+
+from pyro_reparam_ext.infer.compiled.witness import Witness
 
 aten = torch.ops.aten
 
@@ -32,6 +34,8 @@ class Captured:
         written: Those of them that a step changes.
         loss: The value of the loss in the recorded step, which was a real one.
         gradients: Its gradients, in the order of ``params``.
+        sites: The sample sites, in the order of the run.
+        witness: The same graph; its outputs are the log-densities at the sites.
     """
 
     graph: fx.GraphModule
@@ -40,17 +44,18 @@ class Captured:
     written: list[Tensor]
     loss: Tensor
     gradients: list[Tensor]
-    meta: list[Any] = field(default_factory=list)
+    sites: list[str]
+    witness: fx.GraphModule
 
     def inputs(self, leaves: Sequence[Tensor]) -> list[Tensor]:
         """What the graph is called with."""
         return [*(p.detach() for p in self.params), *leaves, *self.held]
 
-    def __call__(self, leaves: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Loss and gradients of a step, operation by operation."""
+    def log_probs(self, leaves: Sequence[Tensor]) -> list[tuple[str, Tensor]]:
+        """What each site comes to in a step."""
         with torch.no_grad():
-            loss, *gradients = self.graph(*self.inputs(leaves))
-        return loss, gradients
+            found = self.witness(*self.inputs(leaves))
+        return list(zip(self.sites, found, strict=True))
 
 
 def capture(
@@ -70,40 +75,48 @@ def capture(
         RuntimeError: the program looks at the value of a tensor, to branch on it say.
     """
     used: list[int] = []
-
-    def recorded(params: list[Tensor], leaves: list[Tensor]) -> list[Tensor]:
-        value = loss()
-        gradients = torch.autograd.grad(value, params, allow_unused=True)
-        used[:] = [i for i, g in enumerate(gradients) if g is not None]
-        return [value.detach(), *(g for g in gradients if g is not None)]
-
+    sites: list[str] = []
     results: list[Tensor] = []
 
-    def kept(params: list[Tensor], leaves: list[Tensor]) -> list[Tensor]:
-        outputs = recorded(params, leaves)
-        results[:] = outputs
-        return outputs
+    def recorded(params: list[Tensor], leaves: list[Tensor]) -> list[Tensor]:
+        with Witness() as witness:
+            value = loss()
+        gradients = torch.autograd.grad(value, params, allow_unused=True)
+        used[:] = [i for i, g in enumerate(gradients) if g is not None]
+        log_probs = witness.log_probs()
+        sites[:] = [name for name, _ in log_probs]
+        results[:] = [value.detach(), *(g for g in gradients if g is not None)]
+        return [*results, *(total for _, total in log_probs)]
 
     with pyro.validation_enabled(False):
-        graph = make_fx(kept, tracing_mode="real")(list(params), list(leaves))
+        graph = make_fx(recorded, tracing_mode="real")(list(params), list(leaves))
     placeholders = [n for n in graph.graph.nodes if n.op == "placeholder"]
     for index in reversed(range(len(params))):
         if index not in used:
             graph.graph.erase_node(placeholders[index])
     held = _lift(graph)
     graph.graph.set_codegen(fx.graph.CodeGen())
-    graph.graph.eliminate_dead_code(_is_impure)
-    graph.recompile()
     first_held = len(used) + len(leaves)
     written = [held[i - first_held] for i in sorted(_written(graph)) if i >= first_held]
     return Captured(
-        graph,
+        _with_outputs(graph, slice(None, len(results))),
         [params[i] for i in used],
         held,
         written,
-        results[0],
-        results[1:],
+        *(results[0], results[1:]),
+        sites,
+        _with_outputs(graph, slice(len(results), None)),
     )
+
+
+def _with_outputs(graph: fx.GraphModule, which: slice) -> fx.GraphModule:
+    """The same graph with some of its outputs, and what these need."""
+    part = fx.GraphModule(graph, copy.deepcopy(graph.graph))
+    output = next(n for n in part.graph.nodes if n.op == "output")
+    output.args = (tuple(output.args[0][which]),)
+    part.graph.eliminate_dead_code(_is_impure)
+    part.recompile()
+    return part
 
 
 def _lift(graph: fx.GraphModule) -> list[Tensor]:

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pyro
 import torch
-from pyro import poutine
 
 _LIBRARIES = [Path(torch.__file__).parent, Path(pyro.__file__).parent]
 _OWN = Path(__file__).parents[2]
@@ -46,28 +45,3 @@ def user_line(error: BaseException) -> str:
             found = f" at {path}:{number}, `{line}`"
         trace = trace.tb_next
     return found
-
-
-def site_that_varies(model: Any, guide: Any, args: Any, kwargs: Any) -> str:
-    """The first site that differs between two runs from one seed, in words.
-
-    Draws from elsewhere than torch, and counters, make it differ.
-    """
-    seen: list[dict[str, float]] = []
-    for _ in range(2):
-        with torch.random.fork_rng(), torch.no_grad(), pyro.validation_enabled(False):
-            trace = poutine.trace(guide).get_trace(*args, **kwargs)
-            replayed = poutine.trace(poutine.replay(model, trace=trace))
-            model_trace = replayed.get_trace(*args, **kwargs)
-        sites = {}
-        for part in (trace, model_trace):
-            part.compute_log_prob(lambda name, site: True)
-            for name, site in part.nodes.items():
-                if site["type"] == "sample" and "log_prob_sum" in site:
-                    sites[name] = sites.get(name, 0.0) + float(site["log_prob_sum"])
-        seen.append(sites)
-    first, second = seen
-    varying = [n for n in first if first[n] != second.get(n)]
-    return f" It is not the same in two runs from one seed at site {varying[0]!r}." if (
-        varying
-    ) else ""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pyro_reparam_ext.infer.compiled.steps import GradientStep, WholeStep
+from pyro_reparam_ext.infer.compiled.witness import Witness, first_to_differ
 
 # relative; the two round differently, no more
 _TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4}
@@ -23,10 +24,12 @@ class Verdict:
     Attributes:
         loss: That of the program.
         differs: What is not the same: the names, or nothing.
+        where: The first site at which the two part, as a sentence.
     """
 
     loss: float
     differs: list[str]
+    where: str = ""
 
 
 def compare(
@@ -43,18 +46,16 @@ def compare(
         eager: A step of the program itself.
         gradients: Those of the last such step, of the recorded parameters.
     """
-    changes = step.changes
+    changes = [*step.changes, *(p.detach() for p in step.captured.params)]
     before = [t.detach().clone() for t in changes]
     random = random_state()
     recorded = float(step(leaves))
     names = [_name(param) for param, _ in step.compared()]
     ours = [part.clone() for _, part in step.compared()]
     written = [t.clone() for t in step.captured.written]
-    with torch.no_grad():
-        for tensor, old in zip(changes, before, strict=True):
-            tensor.copy_(old)
-    set_random_state(random)
-    loss = eager()
+    _put_back(changes, before, random)
+    with Witness() as witness:
+        loss = eager()
     if isinstance(step, GradientStep):
         theirs = gradients()
     else:
@@ -67,7 +68,22 @@ def compare(
     for one, other in zip(written, step.captured.written, strict=True):
         if not _close(one, other, 0.0):
             differs.append(f"a tensor of shape {tuple(other.shape)} that is updated")
-    return Verdict(loss, differs)
+    where = ""
+    if differs:
+        after, after_random = [t.clone() for t in changes], random_state()
+        _put_back(changes, before, random)
+        where = first_to_differ(step.captured.log_probs(leaves), witness.log_probs())
+        _put_back(changes, after, after_random)
+    return Verdict(loss, differs, where)
+
+
+def _put_back(
+    tensors: Sequence[Tensor], values: Sequence[Tensor], random: list[Tensor]
+) -> None:
+    with torch.no_grad():
+        for tensor, value in zip(tensors, values, strict=True):
+            tensor.copy_(value)
+    set_random_state(random)
 
 
 def random_state() -> list[Tensor]:

@@ -16,14 +16,14 @@ from pyro_reparam_ext.infer.compiled.arguments import Arguments
 from pyro_reparam_ext.infer.compiled.backends import inductor, why_not_compiled
 from pyro_reparam_ext.infer.compiled.buckets import Bucket, gather
 from pyro_reparam_ext.infer.compiled.capture import Captured, capture
-from pyro_reparam_ext.infer.compiled.hazards import (
-    ForeignRandomness,
-    site_that_varies,
-    user_line,
-)
+from pyro_reparam_ext.infer.compiled.hazards import ForeignRandomness, user_line
 from pyro_reparam_ext.infer.compiled.losses import recordable
 from pyro_reparam_ext.infer.compiled.optimizers import AnyOptimizer
-from pyro_reparam_ext.infer.compiled.self_check import compare
+from pyro_reparam_ext.infer.compiled.self_check import (
+    compare,
+    random_state,
+    set_random_state,
+)
 from pyro_reparam_ext.infer.compiled.steps import GradientStep, WholeStep
 from pyro_reparam_ext.infer.compiled.watch import Watch
 
@@ -60,6 +60,10 @@ class Recording:
     taken: int = 0
     next_check: int = 0
     refused: bool = False
+
+    def refuse(self) -> None:
+        """Leave such arguments to the program, whatever it refers to by then."""
+        self.refused, self.watch = True, Watch()
 
 
 class Stepper:
@@ -177,12 +181,12 @@ class Stepper:
         leaves = arguments.leaves
         args, kwargs = arguments.with_leaves(leaves)
         if any(leaf.requires_grad for leaf in arguments.tensors):
-            recording.refused = True
+            recording.refuse()
             self._tell("a tensor argument requires grad, so the program runs as it is.")
             return self._eager(arguments.args, arguments.kwargs)
         function = recordable(self.loss)
         numbers, foreign = recording.watch.numbers(), ForeignRandomness()
-        params = recording.params
+        params, random = recording.params, random_state()
         try:
             with poutine.trace(param_only=True) as seen:
                 captured = capture(
@@ -191,7 +195,8 @@ class Stepper:
                     leaves,
                 )
         except Exception as error:  # whatever it is, the program itself may do without
-            recording.refused = True
+            set_random_state(random)
+            recording.refuse()
             self._tell(
                 f"the step cannot be recorded{user_line(error)}: "
                 f"{_first_sentence(error)} The program runs as it is."
@@ -209,24 +214,22 @@ class Stepper:
             why = f"the parameter {min(unknown)!r} was not there before"
         elif changed:
             why = (
-                f"the program changes {changed[0]} (from {numbers[changed[0]]} to "
-                f"{now[changed[0]]}) as it runs, which a recording would not. Change "
-                "it outside, or make it a tensor that is changed in place"
+                f"the program changes {changed[0]} as it runs, which a recording "
+                "would not. Change it outside, or make it a tensor that is changed in "
+                "place"
             )
         elif generator:
-            where = site_that_varies(
-                self.model, self.guide, arguments.args, arguments.kwargs
-            )
             why = (
-                f"the program draws from {generator}, which a recording would not."
-                f"{where} Draw from torch"
+                f"the program draws from {generator}, which a recording would not. "
+                "Draw from torch"
             )
         if why is None:
             recording.captured = captured
+            recording.watch.leave_to_the_program()
         elif unknown:
             self._recordings.clear()
         else:
-            recording.refused = True
+            recording.refuse()
             self._tell(f"{why}. The program runs as it is.")
         return float(captured.loss)
 
@@ -299,21 +302,18 @@ class Stepper:
         if not verdict.differs:
             recording.taken += 1
             recording.next_check = max(2 * recording.next_check, recording.taken)
-            recording.watch.accept()
+            recording.watch.leave_to_the_program()
             return verdict.loss
         what = " and ".join(verdict.differs[:2])
         if recording.backend == "inductor":
             recording.backend, recording.step = "replay", None
-            self._tell(f"compiled, {what} came out otherwise. The step is replayed.")
+            self._tell(f"compiled, {what} came out otherwise.{verdict.where} The step is replayed.")
             return verdict.loss
-        recording.refused = True
-        where = site_that_varies(
-            self.model, self.guide, arguments.args, arguments.kwargs
-        )
+        recording.refuse()
         self._tell(
             f"{what} came out otherwise in a recorded step than in one of the program "
             f"from the same seed: the program depends on something that is neither an "
-            f"argument nor a tensor changed in place.{where} The program runs as it is."
+            f"argument nor a tensor changed in place.{verdict.where} The program runs as it is."
         )
         return verdict.loss
 

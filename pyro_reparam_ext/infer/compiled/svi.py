@@ -137,4 +137,5 @@ class CompiledSVI:
     def _reported(self, loss: Any) -> Any:
         if isinstance(loss, Tensor) and loss.device.type != "cpu":
             return loss
-        return warn_if_nan(torch_item(loss), "loss")
+        loss = torch_item(loss)
+        return warn_if_nan(loss, "loss") if loss != loss else loss

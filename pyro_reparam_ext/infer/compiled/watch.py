@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 _NUMBERS = (bool, int, float, complex, str, type(None))
 _LIBRARIES = ("torch.", "pyro.", "numpy", "scipy.", "builtins", "tqdm")
+_OURS = "pyro_reparam_ext."
+_OF_EVERY_MODULE = frozenset(vars(nn.Module()))
 _GONE = object()
 
 
@@ -62,11 +64,15 @@ class Watch:
             return watched
         return None
 
-    def accept(self) -> None:
-        """Take over what the program itself has changed: other tensors, say."""
-        for watched in self.values:
-            if not isinstance(watched.value, _NUMBERS):
-                watched.value = watched.now()
+    def leave_to_the_program(self) -> None:
+        """Watch no longer what is not a number and has changed: the program did it.
+
+        A program that keeps a draw for later, say. What comes of it is for a
+        comparison with the program to see.
+        """
+        self.values = [
+            w for w in self.values if isinstance(w.value, _NUMBERS) or w.now() is w.value
+        ]
 
     def numbers(self) -> dict[str, Any]:
         """The numbers as they are now, by name."""
@@ -126,8 +132,10 @@ def _held(thing: Any, name: str) -> Iterator[Watched]:
     elif isinstance(thing, nn.Module):
         yield from _of_module(thing, name)
     elif hasattr(thing, "__dict__"):
+        ours = type(thing).__module__.startswith(_OURS)
         for key, value in list(vars(thing).items()):
-            yield Watched(vars(thing), key, value, f"{name}.{key}")
+            if not (ours and key.startswith("_")):  # what a loss notes for itself
+                yield Watched(vars(thing), key, value, f"{name}.{key}")
         call = getattr(type(thing), "__call__", None)
         if isinstance(call, types.FunctionType) and not _from_library(call):
             yield from _held(call, name)
@@ -138,7 +146,8 @@ def _of_module(module: nn.Module, name: str) -> Iterator[Watched]:
         label = f"{name}.{path}" if path else name
         own = not _from_library(type(child))
         for key, value in list(vars(child).items()):
-            if key == "training" or (own and not key.startswith("_")):
+            internal = key in _OF_EVERY_MODULE or key.startswith("_pyro")
+            if key == "training" or (own and not internal):
                 yield Watched(vars(child), key, value, f"{label}.{key}")
         for key, value in child._buffers.items():
             yield Watched(child._buffers, key, value, f"{label}.{key}")
