@@ -9,8 +9,8 @@ import torch
 from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
-from pyro_reparam_ext.infer.replayed import holds
 from pyro_reparam_ext.infer.costs import plate_of, plates_of, sum_to_plates
+from pyro_reparam_ext.infer.holds import holds
 from pyro_reparam_ext.infer.particles import PARTICLES
 
 

@@ -9,6 +9,7 @@ from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
 from pyro_reparam_ext.infer.costs import Plates
+from pyro_reparam_ext.infer.holds import holds
 from pyro_reparam_ext.infer.run import Run
 
 
@@ -113,18 +114,6 @@ def _is_drawn(name: str, trial: Trial, run: Run, cells: Plates) -> Tensor:
         if dim not in apart:
             same = same.all(dim, keepdim=True)
     return same
-
-
-def holds(condition: Tensor) -> bool:
-    """Whether a condition holds everywhere, as far as can be seen.
-
-    While a step is recorded, there is nothing to see: it then does what a step did
-    whose values were looked at.
-    """
-    try:
-        return bool(condition.all())
-    except RuntimeError:
-        return True
 
 
 def _close(found: Tensor, expected: Tensor) -> Tensor:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The arguments of a step: tensors that change, and what a recording has of the rest."""
+"""The arguments of a step: tensors, and what a recording has of all the rest."""
 
 from collections.abc import Hashable
 from typing import Any

@@ -34,5 +34,4 @@ def inductor(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., A
     if largest < _SMALL and all(t.device.type == "cpu" for t in inputs):
         options["cpp.threads"] = 1
     with torch.no_grad():
-        compiled = torch._inductor.compile(graph, list(inputs), options)
-    return compiled  # type: ignore[return-value]
+        return torch._inductor.compile(graph, list(inputs), options)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from pyro_reparam_ext.infer.compiled.without_values import WithoutValues
 from pyro_reparam_ext.infer.compiled.witness import Witness
 
 aten = torch.ops.aten
@@ -79,7 +80,7 @@ def capture(
     results: list[Tensor] = []
 
     def recorded(params: list[Tensor], leaves: list[Tensor]) -> list[Tensor]:
-        with Witness() as witness:
+        with Witness() as witness, WithoutValues():
             value = loss()
         gradients = torch.autograd.grad(value, params, allow_unused=True)
         used[:] = [i for i, g in enumerate(gradients) if g is not None]

@@ -3,6 +3,7 @@
 
 import linecache
 import random
+import sysconfig
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,7 +12,11 @@ import numpy as np
 import pyro
 import torch
 
-_LIBRARIES = [Path(torch.__file__).parent, Path(pyro.__file__).parent]
+_LIBRARIES = [
+    Path(torch.__file__).parent,
+    Path(pyro.__file__).parent,
+    Path(sysconfig.get_path("stdlib")),
+]
 _OWN = Path(__file__).parents[2]
 
 
@@ -29,7 +34,8 @@ class ForeignRandomness:
 
 
 def _generators() -> dict[str, Any]:
-    kind, keys, *rest = np.random.get_state(legacy=True)
+    state: Any = np.random.get_state(legacy=True)  # noqa: NPY002 (what users may use)
+    kind, keys, *rest = state
     return {"numpy": (kind, keys.tobytes(), *rest), "random": random.getstate()}
 
 

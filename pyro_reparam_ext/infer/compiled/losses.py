@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Losses as what can be recorded: a tensor, with its gradient, and no look at values."""
+"""Losses as what can be recorded: tensors, without a look at their values."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,8 +31,8 @@ def recordable(loss: Any) -> Differentiable:
     if type(loss) in (TraceMeanField_ELBO, JitTraceMeanField_ELBO):
         return _mean_field(_switch(loss, "analytic"))
     if isinstance(loss, ELBO):
-        return loss.differentiable_loss  # type: ignore[no-any-return]
-    return loss  # type: ignore[no-any-return]
+        return loss.differentiable_loss
+    return loss
 
 
 def _switch(loss: ELBO, estimator: str | None) -> TraceSwitch_ELBO:

@@ -16,7 +16,9 @@ from torch import Tensor
 Options = Mapping[str, Any]
 State = dict[str, Tensor]
 # from values, gradients, averages, number of this step, learning rate, options
-Update = Callable[[Tensor, Tensor, State, Tensor, Tensor, Options], tuple[Tensor, State]]
+Update = Callable[
+    [Tensor, Tensor, State, Tensor, Tensor, Options], tuple[Tensor, State]
+]
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,7 @@ def _clipped_adam(
         g = g + options["weight_decay"] * value
     mean = torch.add(state["exp_avg"] * beta1, g, alpha=1 - beta1)
     apart = g - mean if options["centered_variance"] else g
-    square = torch.addcmul(
-        state["exp_avg_sq"] * beta2, apart, apart, value=1 - beta2
-    )
+    square = torch.addcmul(state["exp_avg_sq"] * beta2, apart, apart, value=1 - beta2)
     size = lr * (1 - beta2**step).sqrt() / (1 - beta1**step)
     value = value - size * (mean / (square.sqrt() + options["eps"]))
     return value, {"exp_avg": mean, "exp_avg_sq": square}

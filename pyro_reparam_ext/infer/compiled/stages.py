@@ -97,8 +97,7 @@ class StagedStep:
         for stage in self.stages:
             draws = []
             for draw in stage.draws:
-                args = fx.node.map_arg(draw.args, lambda n: _At(address[n]))
-                kwargs = fx.node.map_arg(draw.kwargs, lambda n: _At(address[n]))
+                args, kwargs = _addressed((draw.args, draw.kwargs), address)
                 address[draw.result] = len(address)
                 fixed = not any(isinstance(a, _At) for a in _leaves((args, kwargs)))
                 draws.append((draw.operation, args, kwargs, fixed))
@@ -131,6 +130,12 @@ class _At:
     index: int
 
 
+def _addressed(tree: Any, address: dict[fx.Node, int]) -> Any:
+    return torch.utils._pytree.tree_map(
+        lambda x: _At(address[x]) if isinstance(x, fx.Node) else x, tree
+    )
+
+
 def _leaves(tree: Any) -> list[Any]:
     return torch.utils._pytree.tree_leaves(tree)
 
@@ -156,7 +161,7 @@ def _is_random(node: fx.Node) -> bool:
 
 
 def _split_bernoulli(graph: fx.GraphModule) -> None:
-    """A Bernoulli draw is a uniform one below p: the same draw, and p may come later."""
+    """A Bernoulli draw is a uniform one below p: the same draw, and p comes later."""
     for node in list(graph.graph.nodes):
         if node.target is not aten.bernoulli.default:
             continue
@@ -181,12 +186,13 @@ def _split_bernoulli(graph: fx.GraphModule) -> None:
 
 def _draw(node: fx.Node) -> Draw:
     """A random node as a call, into a buffer of its own where that is possible."""
-    name = _IN_PLACE.get(node.target)
+    target: Any = node.target
+    name = _IN_PLACE.get(target)
     if name is None:
         if node.target in (aten.rand.default, aten.randn.default):
             name = "uniform_" if node.target is aten.rand.default else "normal_"
             return Draw(getattr(_like(node.meta["val"]), name), (), {}, node)
-        return Draw(node.target, node.args, dict(node.kwargs), node)
+        return Draw(target, node.args, dict(node.kwargs), node)
     buffer = _like(node.meta["val"])
     args = () if "like" in str(node.target) else node.args[1:]
     return Draw(getattr(buffer, name), args, {}, node)

@@ -3,10 +3,8 @@
 
 import warnings
 from collections.abc import Hashable
-from dataclasses import dataclass
 from typing import Any
 
-import pyro
 from pyro import poutine
 from pyro.infer.util import torch_item
 from pyro.poutine.runtime import _PYRO_STACK
@@ -19,6 +17,13 @@ from pyro_reparam_ext.infer.compiled.capture import Captured, capture
 from pyro_reparam_ext.infer.compiled.hazards import ForeignRandomness, user_line
 from pyro_reparam_ext.infer.compiled.losses import recordable
 from pyro_reparam_ext.infer.compiled.optimizers import AnyOptimizer
+from pyro_reparam_ext.infer.compiled.recording import (
+    CaptureWarning,
+    Recording,
+    are_held,
+    first_sentence,
+    unconstrained,
+)
 from pyro_reparam_ext.infer.compiled.self_check import (
     compare,
     random_state,
@@ -29,41 +34,6 @@ from pyro_reparam_ext.infer.compiled.watch import Watch
 
 _MOST_KINDS = 32  # of arguments, and of what the program refers to
 _MOST_RESETS = 8
-
-
-class CaptureWarning(UserWarning):
-    """A step cannot be recorded, or not be compiled: what runs is slower, and right."""
-
-
-@dataclass
-class Recording:
-    """A step for arguments of one kind, and for what the program then referred to.
-
-    Attributes:
-        watch: The values that the program refers to.
-        arguments: The first of their kind.
-        params: The parameters of the program, by name in the store.
-        captured: Loss and gradients, once they were recorded.
-        step: What runs, once it is made.
-        backend: What runs it.
-        taken: How many steps have run since the first comparison.
-        next_check: After how many they are compared with the program again.
-        refused: Whether the program runs by itself from now on.
-    """
-
-    watch: Watch
-    arguments: Arguments
-    params: dict[str, Tensor]
-    backend: str
-    captured: Captured | None = None
-    step: WholeStep | GradientStep | None = None
-    taken: int = 0
-    next_check: int = 0
-    refused: bool = False
-
-    def refuse(self) -> None:
-        """Leave such arguments to the program, whatever it refers to by then."""
-        self.refused, self.watch = True, Watch()
 
 
 class Stepper:
@@ -120,7 +90,7 @@ class Stepper:
         if recording.step is None:
             self._make(recording, arguments)
         step = recording.step
-        if step is None or not (_are_held(recording.params) and step.is_current()):
+        if step is None or not (are_held(recording.params) and step.is_current()):
             self._reset()
             return self._eager(args, kwargs)
         if recording.taken >= recording.next_check:
@@ -140,7 +110,7 @@ class Stepper:
                 loss = self.loss(self.model, self.guide, *args, **kwargs)
                 if loss.requires_grad:
                     loss.backward()
-        self._params = _unconstrained(seen)
+        self._params = unconstrained(seen)
         params = list(self._params.values())
         if self._gradients is not None:
             self._gradients = {
@@ -199,13 +169,13 @@ class Stepper:
             recording.refuse()
             self._tell(
                 f"the step cannot be recorded{user_line(error)}: "
-                f"{_first_sentence(error)} The program runs as it is."
+                f"{first_sentence(error)} The program runs as it is."
             )
             return self._eager(arguments.args, arguments.kwargs)
         for param, gradient in zip(captured.params, captured.gradients, strict=True):
             param.grad = gradient
         self.optim.update(captured.params)
-        unknown = set(_unconstrained(seen)) - set(params)
+        unknown = set(unconstrained(seen)) - set(params)
         now = recording.watch.numbers()
         changed = [name for name in numbers if numbers[name] != now[name]]
         generator = foreign.found()
@@ -246,7 +216,7 @@ class Stepper:
                 raise
             recording.backend = "replay"
             self._tell(
-                f"the step cannot be compiled: {_first_sentence(error)} It is "
+                f"the step cannot be compiled: {first_sentence(error)} It is "
                 "replayed instead."
             )
             recording.step = self._step_of(captured, buckets, arguments, None)
@@ -287,11 +257,16 @@ class Stepper:
         step = recording.step
         assert step is not None
         self._gradients = {}
+
+        def gradients() -> list[Tensor]:
+            assert self._gradients is not None
+            return [self._gradients[id(p)] for p in step.captured.params]
+
         verdict = compare(
             step,
             arguments.leaves,
             lambda: self._eager(arguments.args, arguments.kwargs),
-            lambda: [self._gradients[id(p)] for p in step.captured.params],
+            gradients,
         )
         self._gradients = None
         if isinstance(step, WholeStep) and not all(
@@ -307,13 +282,17 @@ class Stepper:
         what = " and ".join(verdict.differs[:2])
         if recording.backend == "inductor":
             recording.backend, recording.step = "replay", None
-            self._tell(f"compiled, {what} came out otherwise.{verdict.where} The step is replayed.")
+            self._tell(
+                f"compiled, {what} came out otherwise.{verdict.where} The step is "
+                "replayed."
+            )
             return verdict.loss
         recording.refuse()
         self._tell(
             f"{what} came out otherwise in a recorded step than in one of the program "
             f"from the same seed: the program depends on something that is neither an "
-            f"argument nor a tensor changed in place.{verdict.where} The program runs as it is."
+            f"argument nor a tensor changed in place.{verdict.where} The program runs "
+            "as it is."
         )
         return verdict.loss
 
@@ -333,23 +312,3 @@ class Stepper:
         if message not in self._told:
             self._told.add(message)
             warnings.warn(f"CompiledSVI: {message}", CaptureWarning, stacklevel=4)
-
-
-def _unconstrained(seen: Any) -> dict[str, Tensor]:
-    return {
-        name: site["value"].unconstrained()
-        for name, site in seen.trace.nodes.items()
-        if site["type"] == "param"
-    }
-
-
-def _are_held(params: dict[str, Tensor]) -> bool:
-    """Whether the parameter store still has these very tensors."""
-    held = pyro.get_param_store()._params
-    return all(held.get(name) is param for name, param in params.items())
-
-
-def _first_sentence(error: BaseException) -> str:
-    text = (str(error).strip() or type(error).__name__).split("\n")[0]
-    sentence = text.split(". ")[0].removesuffix(".")
-    return f"{type(error).__name__}: {sentence[:200]}."

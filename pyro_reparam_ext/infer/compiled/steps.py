@@ -77,14 +77,15 @@ class WholeStep:
 
     def is_current(self) -> bool:
         """Whether parameters and optimizers are still as they were found."""
-        return all([bucket.is_current() for bucket in self.buckets])
+        current = [bucket.is_current() for bucket in self.buckets]  # each takes over
+        return all(current)
 
     def _step_of(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return self._step(*inputs)
 
     def _step(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         taken = 0
-        state: list[Sequence[Tensor]] = []
+        state: list[tuple[Tensor, ...]] = []
         params: list[Any] = [None] * len(self._order)
         for bucket in self.buckets:
             size = len(bucket.tensors)

@@ -79,8 +79,7 @@ class CompiledSVI:
     ) -> None:
         if backend not in BACKENDS:
             raise ValueError(
-                f"CompiledSVI: backend must be one of {BACKENDS}; "
-                f"found {backend!r}."
+                f"CompiledSVI: backend must be one of {BACKENDS}; found {backend!r}."
             )
         self.model = model
         self.guide = guide
@@ -95,7 +94,7 @@ class CompiledSVI:
 
     @property
     def optim(self) -> Any:
-        """The optimizer; None if it is to be made of the parameters of the first step."""
+        """The optimizer; None if it is still to be made, in the first step."""
         return self._optim.optimizer
 
     def evaluate_loss(self, *args: Any, **kwargs: Any) -> float:

@@ -20,6 +20,7 @@ _NUMBERS = (bool, int, float, complex, str, type(None))
 _LIBRARIES = ("torch.", "pyro.", "numpy", "scipy.", "builtins", "tqdm")
 _OURS = "pyro_reparam_ext."
 _OF_EVERY_MODULE = frozenset(vars(nn.Module()))
+_OPAQUE = (type, types.ModuleType, types.BuiltinFunctionType, Distribution)
 _GONE = object()
 
 
@@ -71,14 +72,14 @@ class Watch:
         comparison with the program to see.
         """
         self.values = [
-            w for w in self.values if isinstance(w.value, _NUMBERS) or w.now() is w.value
+            w
+            for w in self.values
+            if isinstance(w.value, _NUMBERS) or w.now() is w.value
         ]
 
     def numbers(self) -> dict[str, Any]:
         """The numbers as they are now, by name."""
-        return {
-            w.name: w.now() for w in self.values if isinstance(w.value, _NUMBERS)
-        }
+        return {w.name: w.now() for w in self.values if isinstance(w.value, _NUMBERS)}
 
 
 def _where(watched: Watched) -> tuple[int, Any]:
@@ -117,7 +118,8 @@ def _held(thing: Any, name: str) -> Iterator[Watched]:
         yield Watched({0: thing.__self__}, 0, thing.__self__, _name(thing.__self__))
         yield from _held(thing.__func__, name)
     elif isinstance(thing, functools.partial):
-        parts = {"func": thing.func, **dict(enumerate(thing.args)), **thing.keywords}
+        parts: dict[Any, Any] = {"func": thing.func, **thing.keywords}
+        parts.update(enumerate(thing.args))
         yield from (Watched(parts, k, v, f"{k} of {name}") for k, v in parts.items())
     elif isinstance(thing, types.FunctionType):
         cells = zip(thing.__code__.co_freevars, thing.__closure__ or (), strict=True)
@@ -136,7 +138,7 @@ def _held(thing: Any, name: str) -> Iterator[Watched]:
         for key, value in list(vars(thing).items()):
             if not (ours and key.startswith("_")):  # what a loss notes for itself
                 yield Watched(vars(thing), key, value, f"{name}.{key}")
-        call = getattr(type(thing), "__call__", None)
+        call = vars(type(thing)).get("__call__")
         if isinstance(call, types.FunctionType) and not _from_library(call):
             yield from _held(call, name)
 
@@ -166,7 +168,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 
 def _may_hold(value: Any) -> bool:
     """Whether to look at what a thing refers to in its turn."""
-    if isinstance(value, type | types.ModuleType | Distribution | types.BuiltinFunctionType):
+    if isinstance(value, _OPAQUE):
         return False
     if isinstance(value, nn.Module | functools.partial | types.MethodType | Messenger):
         return True

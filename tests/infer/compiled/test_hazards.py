@@ -408,6 +408,5 @@ def test_planted_stale_recording_is_caught() -> None:
     ((recording,),) = svi._stepper._recordings.values()
     recording.captured.held[:] = [t + 0.01 for t in recording.captured.held]
     with pytest.warns(CaptureWarning, match="came out otherwise"):
-        for _ in range(10):
-            svi.step(DATA)
+        svi.run(10, DATA)
     assert recording.refused
