@@ -9,6 +9,7 @@ r"""Gradients of expectations for Pyro: :math:`\nabla_\theta \mathrm{E}_\theta[f
 
 from pyro_reparam_ext import distributions, gradients, infer
 from pyro_reparam_ext.infer import (
+    CompiledSVI,
     TraceIW_ELBO,
     TraceSwitch_ELBO,
     config_estimators,
@@ -16,6 +17,7 @@ from pyro_reparam_ext.infer import (
 )
 
 __all__ = [
+    "CompiledSVI",
     "TraceIW_ELBO",
     "TraceSwitch_ELBO",
     "config_estimators",

@@ -227,7 +227,11 @@ def _drop(slope: Tensor, curvature: Tensor, decay: float) -> Tensor:
     return 2 * decay / (slope + root).clamp(min=1e-300)
 
 
-@torch.library.custom_op("pyro_reparam_ext::von_mises_fisher_wood", mutates_args=())
+@torch.library.custom_op(
+    "pyro_reparam_ext::von_mises_fisher_wood",
+    mutates_args=(),
+    tags=(torch.Tag.nondeterministic_seeded,),
+)
 def wood(uniforms: Tensor, concentration: Tensor, dim: int) -> Tensor:
     r"""Draws of :math:`1 - \cos\theta`, in float64: opaque to compilers.
 

@@ -170,7 +170,11 @@ class VonMises(ImplicitDistribution):
         return centered, self.concentration.double()
 
 
-@torch.library.custom_op("pyro_reparam_ext::von_mises_best_fisher", mutates_args=())
+@torch.library.custom_op(
+    "pyro_reparam_ext::von_mises_best_fisher",
+    mutates_args=(),
+    tags=(torch.Tag.nondeterministic_seeded,),
+)
 def best_fisher(uniforms: Tensor, concentration: Tensor) -> Tensor:
     r"""Draws of a von Mises law around 0, in float64: opaque to compilers.
 

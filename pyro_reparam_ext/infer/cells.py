@@ -10,6 +10,7 @@ from pyro.distributions.util import scale_and_mask
 from torch import Tensor
 
 from pyro_reparam_ext.infer.costs import plate_of, plates_of, sum_to_plates
+from pyro_reparam_ext.infer.holds import holds
 from pyro_reparam_ext.infer.particles import PARTICLES
 
 
@@ -96,7 +97,7 @@ def weighed_sites(trace: Any) -> Iterator[Any]:
 def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, Tensor) or isinstance(other, Tensor):
         both = torch.as_tensor(one), torch.as_tensor(other)
-        return bool((both[0] == both[1]).all())
+        return holds(both[0] == both[1])
     return bool(one == other)
 
 

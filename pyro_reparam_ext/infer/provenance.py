@@ -18,6 +18,7 @@ from pyro.ops.provenance import ProvenanceTensor, extract_provenance, get_proven
 from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.distributions import Distribution, Transform
+from torch.nn.functional import one_hot
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_map_only
 
@@ -59,7 +60,6 @@ _ESCAPES = frozenset(
         torch.bincount,
         torch.repeat_interleave,
         torch.utils.dlpack.from_dlpack,
-        torch.nn.functional.one_hot,
     }
 )
 _AUGMENTED = frozenset(
@@ -96,7 +96,11 @@ class _TrackedTensor(ProvenanceTensor):
     def __torch_function__(
         cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
-        escapes = func in _ESCAPES or _writes(func, kwargs) or _has_shape_of(func, args)
+        escapes = (
+            func in _ESCAPES
+            or _writes(func, kwargs)
+            or _has_shape_of(func, args, kwargs)
+        )
         args, draws = _untracked(args)
         if kwargs:
             plain_values, more_draws = _untracked(kwargs.values())
@@ -149,8 +153,10 @@ def _writes(func: Any, kwargs: Any) -> bool:
     )
 
 
-def _has_shape_of(func: Any, args: Any) -> bool:
-    """Whether the shape of the result depends on the content of a mask."""
+def _has_shape_of(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether the shape of the result depends on the content of an argument."""
+    if func is one_hot:  # unless it is told of how many classes
+        return len(args) < 2 and "num_classes" not in (kwargs or {})
     if func is Tensor.__getitem__:
         index = args[1] if isinstance(args[1], tuple) else (args[1],)
         masks = (torch.bool, torch.uint8)

@@ -9,6 +9,7 @@ from pyro.ops.provenance import detach_provenance
 from torch import Tensor
 
 from pyro_reparam_ext.infer.costs import Plates
+from pyro_reparam_ext.infer.holds import holds
 from pyro_reparam_ext.infer.run import Run
 
 
@@ -70,7 +71,7 @@ def joined(single: list[Replayed]) -> Replayed:
 def is_the_run(again: Replayed, run: Run) -> bool:
     """Whether a row with the draws of a run has its terms."""
     return all(
-        bool(_close(again.terms[term.key].detach().squeeze(0), term.cost).all())
+        holds(_close(again.terms[term.key].detach().squeeze(0), term.cost))
         for term in run.terms
         # else it is in closed form
         if len(term.covers) == 1 and term.key in again.terms
@@ -97,7 +98,7 @@ def has_the_run(
             rows, *batch = drawn[name].shape
             missing = (1,) * (tried.dim() - 1 - len(batch))
             agrees = agrees | ~drawn[name].reshape(rows, *missing, *batch)
-        if not agrees.all():
+        if not holds(agrees):
             return False
     return True
 

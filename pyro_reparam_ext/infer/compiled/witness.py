@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each site came to in a run, to tell where two runs part."""
+
+from typing import Any
+
+import torch
+from pyro.poutine.messenger import Messenger
+from torch import Tensor
+
+
+class Witness(Messenger):
+    """Notes the log-density of every sample site, outermost of all handlers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sites: list[tuple[str, Any, Any]] = []
+
+    def _pyro_post_sample(self, msg: Any) -> None:
+        if type(msg["fn"]).__name__ != "_Subsample":
+            self._sites.append((msg["name"], msg["fn"], msg["value"]))
+
+    def log_probs(self) -> list[tuple[str, Tensor]]:
+        """The sum of the log-density at each site, in the order of the run."""
+        found = []
+        with torch.no_grad():
+            for name, fn, value in self._sites:
+                try:
+                    total = fn.log_prob(value.detach()).sum()
+                except (NotImplementedError, AttributeError, KeyError, ValueError):
+                    continue  # a flow without an inverse, say
+                found.append((name, total))
+        return found
+
+
+def first_to_differ(
+    ours: list[tuple[str, Tensor]], theirs: list[tuple[str, Tensor]]
+) -> str:
+    """The first site where two runs part, as a sentence, or nothing."""
+    for (name, one), (other_name, other) in zip(ours, theirs, strict=False):
+        tolerance = 1e-9 if one.dtype == torch.float64 else 1e-4
+        close = torch.allclose(one, other, rtol=tolerance, equal_nan=True)
+        if name != other_name or not close:
+            return f" The two part at site {other_name!r}."
+    return ""
