@@ -112,6 +112,13 @@ def test_resumed_run_equals_uninterrupted_run(tmp_path, estimator):
     assert_same(state_of(tmp_path / "whole"), state_of(tmp_path / "parts"))
 
 
+@pytest.mark.slow
+def test_compiled_run_is_the_same(tmp_path):
+    plain = smoke(tmp_path / "plain")
+    fast = smoke(tmp_path / "fast", "--fast")
+    assert fast.test_elbo == pytest.approx(plain.test_elbo, abs=0.01)
+
+
 def test_resuming_a_finished_run_changes_nothing(tmp_path):
     first = smoke(tmp_path)
     before = state_of(tmp_path)
