@@ -98,11 +98,15 @@ class FisherSnedecor(ImplicitDistribution):
         }
 
     def log_density(self, value: Tensor) -> Tensor:
-        """That of the logit, less the logarithm."""
+        """That of the logit, less the logarithm; at 0 its limit."""
         a, b = self._halves()
-        logit = self._logit(value)
+        at_end = value == 0
+        inside = torch.where(at_end, torch.finfo(value.dtype).tiny, value)
+        logit = self._logit(inside)
         density = log_beta_density(a, b, logsigmoid(logit), logsigmoid(-logit))
-        return (density - value.double().log()).to(value.dtype)
+        log_density = density - inside.double().log()
+        limit = torch.where(a < 1, math.inf, torch.where(a > 1, -math.inf, log_density))
+        return torch.where(at_end, limit, log_density).to(value.dtype)
 
     def cdf(self, value: Tensor) -> Tensor:
         r""":math:`I_{\sigma(y)}(d_1/2, d_2/2)`, differentiable in everything."""

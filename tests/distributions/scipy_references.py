@@ -138,6 +138,20 @@ SCIPY: dict[str, Callable[..., Any]] = {
     "Truncated(Weibull)": lambda scale, concentration, low, high: Truncated(
         stats.weibull_min(concentration, scale=scale), low, high
     ),
+    "Truncated(LogGamma)": lambda concentration, rate, low, high: Truncated(
+        stats.loggamma(concentration, -np.log(rate)), low, high
+    ),
+    "Truncated(FisherSnedecor)": lambda df1, df2, low, high: Truncated(
+        stats.f(df1, df2), low, high
+    ),
+    "Truncated(InverseGaussian)": lambda loc, concentration, low, high: Truncated(
+        stats.invgauss(loc / concentration, scale=concentration), low, high
+    ),
+    "Truncated(VonMises)": lambda loc, concentration, low, high: Truncated(
+        stats.vonmises(concentration, loc),
+        np.maximum(low, -np.pi),
+        np.minimum(high, np.pi),
+    ),
     "MixtureSameFamily": NormalMixture,
     "GeneralizedPareto": lambda loc, scale, concentration: stats.genpareto(
         concentration, loc, scale
