@@ -118,6 +118,7 @@ TRUNCATED = [
     DistributionCase(
         name="Truncated(InverseGaussian)",
         make=over(D.InverseGaussian),
+        draws=20_000,  # each is inverted numerically
         reference=truncated.INVERSE_GAUSSIAN,
         points={
             "scalar": {"loc": 1.5, "concentration": 2.0, "low": 0.5, "high": 3.0},
@@ -132,6 +133,7 @@ TRUNCATED = [
     DistributionCase(
         name="Truncated(VonMises)",
         make=over(D.VonMises),
+        draws=3_000,  # each is inverted numerically
         reference=truncated.VON_MISES,
         points={
             "scalar": {"loc": 0.5, "concentration": 2.0, "low": -1.0, "high": 2.0},
