@@ -79,10 +79,7 @@ def nothing(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
 
 def no_batch(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     """A batch of no distributions has no draws, and gradients of no elements."""
-    leaves = {
-        n: p.unsqueeze(0)[:0].requires_grad_()
-        for n, p in case.parameters(point, dtype).items()
-    }
+    leaves = case.leaves(point, dtype, (0,))
     d = case.make(**leaves)
     assert 0 in d.batch_shape
     z = d.rsample(torch.Size((3,)))

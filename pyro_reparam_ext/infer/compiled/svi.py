@@ -53,7 +53,9 @@ class CompiledSVI:
         TypeError: an optimizer of a kind not known.
 
     Example:
+        >>> import pyro, torch
         >>> import pyro.distributions as dist
+        >>> from pyro_reparam_ext import TraceSwitch_ELBO
         >>> def model(x):
         ...     z = pyro.sample("z", dist.Normal(0.0, 1.0))
         ...     with pyro.plate("data", len(x)):
