@@ -108,7 +108,7 @@ def measure(
 def draw(path: Path, cells: dict[str, dict[str, float]]) -> None:
     """Microseconds a step, by program."""
     names = list(dict.fromkeys(peer for cell in cells.values() for peer in cell))
-    figure, ax = plt.subplots(figsize=(1.5 + 0.7 * len(cells), 4), layout="constrained")
+    figure, ax = plt.subplots(figsize=(3 + 0.7 * len(cells), 4), layout="constrained")
     for number, name in enumerate(names):
         at = [i for i, cell in enumerate(cells.values()) if name in cell]
         heights = [cell[name] for cell in cells.values() if name in cell]
