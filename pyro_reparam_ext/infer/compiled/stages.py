@@ -106,18 +106,15 @@ class StagedStep:
                 address[node] = len(address)
             self._plans.append((draws, stage.run, reads))
         self._returned = [address[n] for n in self.outputs]
-        self._simple = len(self._plans) == 1 and all(d[3] for d in self._plans[0][0])
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """A step."""
         known = list(inputs)
         for draws, run, reads in self._plans:
             for operation, args, kwargs, fixed in draws:
-                if fixed:
-                    known.append(operation(*args, **kwargs))
-                else:
+                if not fixed:
                     args, kwargs = _look_up((args, kwargs), known)
-                    known.append(operation(*args, **kwargs))
+                known.append(operation(*args, **kwargs))
             if run is not None:
                 known.extend(run(*[known[i] for i in reads]))
         return [known[i] for i in self._returned]

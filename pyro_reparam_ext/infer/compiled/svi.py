@@ -50,7 +50,7 @@ class CompiledSVI:
             replays, and says so once.
 
     Raises:
-        TypeError: an optimizer of a kind not known.
+        TypeError: an optimizer or a loss of a kind not known.
 
     Example:
         >>> import pyro, torch
@@ -82,6 +82,11 @@ class CompiledSVI:
         if backend not in BACKENDS:
             raise ValueError(
                 f"CompiledSVI: backend must be one of {BACKENDS}; found {backend!r}."
+            )
+        if not callable(loss):
+            raise TypeError(
+                "CompiledSVI: loss must be an ELBO or a function of model and guide; "
+                f"found {loss!r}. Give TraceSwitch_ELBO(), say."
             )
         self.model = model
         self.guide = guide

@@ -162,6 +162,11 @@ def test_no_optimizer() -> None:
         CompiledSVI(model, guide, 0.1, Trace_ELBO())
 
 
+def test_no_loss() -> None:
+    with pytest.raises(TypeError, match="loss must be an ELBO"):
+        CompiledSVI(model, guide, pyro.optim.Adam({}), "elbo")
+
+
 def test_no_backend_of_this_name() -> None:
     with pytest.raises(ValueError, match="backend must be one of"):
         CompiledSVI(model, guide, pyro.optim.Adam({}), Trace_ELBO(), backend="xla")
