@@ -149,7 +149,11 @@ def _pull_back(
 
 
 def _both(a: Tensor, b: Tensor, logit: Tensor, rule: Rule) -> tuple[Tensor, Tensor]:
-    return beta_tail(a, b, logit, rule)[:2]
+    tail = _tail(a, b, logit, rule)
+    moments = _moments(tail, a + b, _of_shrink)
+    other = tail._replace(low=~tail.low)
+    path_a = _of_first(a, b, logit, tail, moments)
+    return path_a, -_of_first(b, a, -logit, other, moments)
 
 
 def _first(a: Tensor, b: Tensor, logit: Tensor, rule: Rule) -> tuple[Tensor]:
@@ -191,22 +195,6 @@ def _operator(what: str) -> Any:
 
 
 _OPERATORS = {what: _operator(what) for what in _PATHS}
-
-
-def beta_tail(
-    a: Tensor, b: Tensor, logit: Tensor, rule: Rule
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Both derivatives, one tail over the density of the logit, and if it is the lower.
-
-    From tensors of one dimension.
-    """
-    tail = _tail(a, b, logit, rule)
-    moments = _moments(tail, a + b, _of_shrink)
-    path_a = _of_first(a, b, logit, tail, moments)
-    other = tail._replace(low=~tail.low)
-    path_b = -_of_first(b, a, -logit, other, moments)
-    mass = (tail.x * (a + b) * tail.reach * moments[0] + 1) / tail.end
-    return path_a, path_b, mass, tail.low
 
 
 class _Tail(NamedTuple):
