@@ -29,9 +29,35 @@ def inductor(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., A
     """A graph, compiled for inputs of these shapes."""
     import torch._inductor
 
-    options: dict[str, Any] = {}
-    largest = max((t.numel() for t in inputs), default=0)
-    if largest < _SMALL and all(t.device.type == "cpu" for t in inputs):
-        options["cpp.threads"] = 1
     with torch.no_grad():
-        return torch._inductor.compile(graph, list(inputs), options)
+        return torch._inductor.compile(graph, list(inputs), _threads(inputs))
+
+
+def inductor_loop(
+    graph: fx.GraphModule, inputs: Sequence[Tensor]
+) -> Callable[..., Any]:
+    """A graph with a loop in it, compiled such that Python takes no part in the loop.
+
+    Draws are made by torch, from its generator.
+    """
+    import torch._inductor
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+    # a loop asks for the mode to know of shapes, as that of examples does not
+    mode = FakeTensorMode(shape_env=ShapeEnv())
+    fake: list[Any] = [mode.from_tensor(t, static_shapes=True) for t in inputs]
+    options = {
+        **_threads(inputs),
+        "cpp_wrapper": True,
+        "fallback_random": True,
+        "size_asserts": False,
+    }
+    with torch.no_grad():
+        return torch._inductor.compile(graph, fake, options)
+
+
+def _threads(inputs: Sequence[Tensor]) -> dict[str, Any]:
+    largest = max((t.numel() for t in inputs), default=0)
+    small = largest < _SMALL and all(t.device.type == "cpu" for t in inputs)
+    return {"cpp.threads": 1} if small else {}

@@ -28,6 +28,7 @@ class Recording:
         captured: Loss and gradients, once they were recorded.
         step: What runs, once it is made.
         backend: What runs it.
+        looped: Whether a compiled step may have a loop in it.
         taken: How many steps have run since the first comparison.
         next_check: After how many they are compared with the program again.
         refused: Whether the program runs by itself from now on.
@@ -41,6 +42,7 @@ class Recording:
     step: WholeStep | GradientStep | None = None
     taken: int = 0
     next_check: int = 0
+    looped: bool = True
     refused: bool = False
 
     def refuse(self) -> None:

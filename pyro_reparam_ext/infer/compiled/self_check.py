@@ -77,6 +77,18 @@ def compare(
     return Verdict(loss, differs, where)
 
 
+def loop_is_steps(step: WholeStep, leaves: Sequence[Tensor], number: int = 3) -> bool:
+    """Whether many steps in one call are as many calls; nothing remains of either."""
+    before, random = [t.clone() for t in step.changes], random_state()
+    together = [step.many(leaves, number), *(t.clone() for t in step.changes)]
+    _put_back(step.changes, before, random)
+    single = torch.stack([step(leaves) for _ in range(number)])
+    apart = [single, *(t.clone() for t in step.changes)]
+    _put_back(step.changes, before, random)
+    pairs = zip(together, apart, strict=True)
+    return all(torch.equal(*map(torch.nan_to_num, pair)) for pair in pairs)
+
+
 def _put_back(
     tensors: Sequence[Tensor], values: Sequence[Tensor], random: list[Tensor]
 ) -> None:

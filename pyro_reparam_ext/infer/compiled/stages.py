@@ -13,7 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch.fx.experimental.proxy_tensor import make_fx
+
+from pyro_reparam_ext.infer.compiled.functional import (
+    empty_like,
+    functional,
+    is_random,
+)
 
 aten = torch.ops.aten
 Step = Callable[..., Sequence[Tensor]]
@@ -69,9 +74,7 @@ class StagedStep:
         inputs: Sequence[Tensor],
         compiler: Callable[[fx.GraphModule, Sequence[Tensor]], Step],
     ) -> None:
-        graph = make_fx(torch.func.functionalize(step), tracing_mode="fake")(*inputs)
-        _split_bernoulli(graph)
-        graph.graph.eliminate_dead_code()
+        graph = functional(step, inputs)
         self.placeholders = [n for n in graph.graph.nodes if n.op == "placeholder"]
         output = next(n for n in graph.graph.nodes if n.op == "output")
         self.outputs = list(output.args[0])
@@ -85,7 +88,8 @@ class StagedStep:
             # examples: inputs are not touched by compiling
             known = dict(zip(self.placeholders, inputs, strict=True))
             examples = [
-                known[n] if n in known else _like(n.meta["val"]) for n in stage.inputs
+                known[n] if n in known else empty_like(n.meta["val"])
+                for n in stage.inputs
             ]
             stage.run = compiler(stage.graph, examples)
         self._plan()
@@ -143,44 +147,6 @@ def _look_up(tree: Any, known: list[Tensor]) -> Any:
     )
 
 
-def _like(fake: Tensor) -> Tensor:
-    """A tensor of the same shape and strides."""
-    return torch.empty_strided(
-        fake.shape, fake.stride(), dtype=fake.dtype, device=fake.device
-    ).zero_()
-
-
-def _is_random(node: fx.Node) -> bool:
-    return (
-        isinstance(node.target, torch._ops.OpOverload)
-        and torch.Tag.nondeterministic_seeded in node.target.tags
-    )
-
-
-def _split_bernoulli(graph: fx.GraphModule) -> None:
-    """A Bernoulli draw is a uniform one below p: the same draw, and p comes later."""
-    for node in list(graph.graph.nodes):
-        if node.target is not aten.bernoulli.default:
-            continue
-        p = node.args[0]
-        fake = p.meta["val"]
-        if not (fake.device.type == "cpu" and fake.is_contiguous()):
-            continue  # elsewhere the two are drawn differently
-        options = {"dtype": fake.dtype, "device": fake.device, "pin_memory": False}
-        with graph.graph.inserting_before(node):
-            u = graph.graph.call_function(
-                aten.rand.default, (list(fake.shape),), options
-            )
-            below = graph.graph.call_function(aten.lt.Tensor, (u, p))
-            draw = graph.graph.call_function(
-                aten._to_copy.default, (below,), {"dtype": fake.dtype}
-            )
-        u.meta["val"] = draw.meta["val"] = node.meta["val"]
-        below.meta["val"] = torch.empty_like(node.meta["val"], dtype=torch.bool)
-        node.replace_all_uses_with(draw)
-        graph.graph.erase_node(node)
-
-
 def _draw(node: fx.Node) -> Draw:
     """A random node as a call, into a buffer of its own where that is possible."""
     target: Any = node.target
@@ -188,9 +154,9 @@ def _draw(node: fx.Node) -> Draw:
     if name is None:
         if node.target in (aten.rand.default, aten.randn.default):
             name = "uniform_" if node.target is aten.rand.default else "normal_"
-            return Draw(getattr(_like(node.meta["val"]), name), (), {}, node)
+            return Draw(getattr(empty_like(node.meta["val"]), name), (), {}, node)
         return Draw(target, node.args, dict(node.kwargs), node)
-    buffer = _like(node.meta["val"])
+    buffer = empty_like(node.meta["val"])
     args = () if "like" in str(node.target) else node.args[1:]
     return Draw(getattr(buffer, name), args, {}, node)
 
@@ -201,7 +167,7 @@ def _stages(graph: fx.GraphModule, outputs: list[fx.Node]) -> list[Stage]:
     known = {n for n in graph.graph.nodes if n.op == "placeholder"}
     batches = _batches(nodes)
     stages: list[Stage] = []
-    waiting = [n for n in nodes if not _is_random(n)]
+    waiting = [n for n in nodes if not is_random(n)]
     for place, batch in enumerate(batches):
         known |= set(batch)
         if place == len(batches) - 1:
@@ -232,8 +198,8 @@ def _batches(nodes: list[fx.Node]) -> list[list[fx.Node]]:
     for node in nodes:
         arguments = [a for a in _arguments(node) if a in level]
         level[node] = max((level[a] for a in arguments), default=0)
-        if _is_random(node):
-            computed = [level[a] + 1 for a in arguments if not _is_random(a)]
+        if is_random(node):
+            computed = [level[a] + 1 for a in arguments if not is_random(a)]
             place = max(level[node], len(batches) - 1, *computed, 0)
             batches += [[] for _ in range(place + 1 - len(batches))]
             batches[place].append(node)

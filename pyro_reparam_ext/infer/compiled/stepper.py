@@ -5,17 +5,18 @@ import warnings
 from collections.abc import Hashable
 from typing import Any
 
+import torch
 from pyro import poutine
 from pyro.infer.util import torch_item
 from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor
 
 from pyro_reparam_ext.infer.compiled.arguments import Arguments
-from pyro_reparam_ext.infer.compiled.backends import inductor, why_not_compiled
-from pyro_reparam_ext.infer.compiled.buckets import Bucket, gather
-from pyro_reparam_ext.infer.compiled.capture import Captured, capture
+from pyro_reparam_ext.infer.compiled.backends import why_not_compiled
+from pyro_reparam_ext.infer.compiled.capture import capture
 from pyro_reparam_ext.infer.compiled.hazards import ForeignRandomness, user_line
 from pyro_reparam_ext.infer.compiled.losses import recordable
+from pyro_reparam_ext.infer.compiled.making import Maker
 from pyro_reparam_ext.infer.compiled.optimizers import AnyOptimizer
 from pyro_reparam_ext.infer.compiled.recording import (
     CaptureWarning,
@@ -29,11 +30,10 @@ from pyro_reparam_ext.infer.compiled.self_check import (
     random_state,
     set_random_state,
 )
-from pyro_reparam_ext.infer.compiled.steps import GradientStep, WholeStep
+from pyro_reparam_ext.infer.compiled.steps import WholeStep
 from pyro_reparam_ext.infer.compiled.watch import Watch
 
 _MOST_KINDS = 32  # of arguments, and of what the program refers to
-_MOST_RESETS = 8
 
 
 class Stepper:
@@ -56,12 +56,10 @@ class Stepper:
         self.loss = loss
         self.backend = backend
         self._recordings: dict[Hashable, list[Recording]] = {}
-        self._buckets: list[Bucket] | None = None
-        self._optimizer_outside = False
-        self._resets = 0
         self._params: dict[str, Tensor] = {}
         self._gradients: dict[int, Tensor] | None = None
         self._told: set[str] = set()
+        self._maker = Maker(optim, self._tell)
         if backend == "auto":
             reason = why_not_compiled()
             self.backend = "inductor" if reason is None else "replay"
@@ -99,6 +97,22 @@ class Stepper:
         loss = step(arguments.leaves)
         step.count()
         return loss
+
+    def run(self, number: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Take up to so many steps at once; their losses, one or more.
+
+        No more than up to the next comparison with the program.
+        """
+        if number > 1 and self.backend != "eager" and not _PYRO_STACK:
+            arguments = Arguments(args, kwargs)
+            recording = self._find(arguments)
+            step = recording.step if recording and not recording.refused else None
+            if recording and step and are_held(recording.params) and step.is_current():
+                number = min(number, recording.next_check - recording.taken)
+                if number > 1:
+                    recording.taken += number
+                    return step.run(arguments.leaves, number)
+        return torch.as_tensor(self.step(args, kwargs)).reshape(1)
 
     def _eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step by the program, as that of ``pyro.infer.SVI``."""
@@ -204,53 +218,11 @@ class Stepper:
         return float(captured.loss)
 
     def _make(self, recording: Recording, arguments: Arguments) -> None:
-        """Make a recording ready to run, with the optimizer inside if possible."""
-        captured = recording.captured
-        assert captured is not None
-        buckets = self._buckets_of(captured)
-        compiler = inductor if recording.backend == "inductor" else None
-        try:
-            recording.step = self._step_of(captured, buckets, arguments, compiler)
-        except Exception as error:  # a compiler may fail in any way
-            if compiler is None:
-                raise
-            recording.backend = "replay"
-            self._tell(
-                f"the step cannot be compiled: {first_sentence(error)} It is "
-                "replayed instead."
-            )
-            recording.step = self._step_of(captured, buckets, arguments, None)
-
-    def _step_of(
-        self,
-        captured: Captured,
-        buckets: list[Bucket] | None,
-        arguments: Arguments,
-        compiler: Any,
-    ) -> WholeStep | GradientStep:
-        if buckets is None:
-            update = self.optim.update
-            return GradientStep(captured, arguments.leaves, compiler, update)
-        return WholeStep(captured, buckets, arguments.leaves, compiler)
-
-    def _buckets_of(self, captured: Captured) -> list[Bucket] | None:
-        """The parameters of a recording, flat; None if the optimizer stays outside."""
-        if self._optimizer_outside:
-            return None
-        ids = {id(p) for p in captured.params}
-        if self._buckets is None:
-            found = gather(self.optim.optimizer, captured.params)
-            if isinstance(found, str):
-                self._optimizer_outside = True
-                self._tell(f"the optimizer makes its step by itself: {found}.")
-                return None
-            self._buckets = found
-        members = {id(m.param) for b in self._buckets for m in b.members}
-        if ids != members:  # their numbers of steps would drift apart
-            self._optimizer_outside, self._buckets = True, None
+        """Make a recording ready to run."""
+        self._maker.make(recording, arguments.leaves)
+        if self._maker.mixed:
+            self._maker.mixed = False
             self._recordings.clear()
-            return None
-        return self._buckets
 
     def _checked(self, recording: Recording, arguments: Arguments) -> float:
         """A step both ways; what remains is that of the program."""
@@ -280,6 +252,9 @@ class Stepper:
             recording.watch.leave_to_the_program()
             return verdict.loss
         what = " and ".join(verdict.differs[:2])
+        if recording.looped and step.is_looped:
+            recording.looped, recording.step = False, None  # the next check decides
+            return verdict.loss
         if recording.backend == "inductor":
             recording.backend, recording.step = "replay", None
             self._tell(
@@ -299,14 +274,7 @@ class Stepper:
     def _reset(self) -> None:
         """Forget what was recorded: parameters or optimizer are not what they were."""
         self._recordings.clear()
-        self._buckets = None
-        self._resets += 1
-        if self._resets > _MOST_RESETS and not self._optimizer_outside:
-            self._optimizer_outside = True
-            self._tell(
-                "the options of the optimizer, or the parameters, are others in every "
-                "few steps. The optimizer makes its step by itself."
-            )
+        self._maker.forget()
 
     def _tell(self, message: str) -> None:
         if message not in self._told:

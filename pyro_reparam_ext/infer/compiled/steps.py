@@ -2,6 +2,7 @@
 """A recorded step made ready to run, with the optimizer inside where it is known."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,9 +10,23 @@ from torch import Tensor
 
 from pyro_reparam_ext.infer.compiled.buckets import Bucket
 from pyro_reparam_ext.infer.compiled.capture import Captured
+from pyro_reparam_ext.infer.compiled.loop import LoopedStep
 from pyro_reparam_ext.infer.compiled.stages import StagedStep
 
 Compiler = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Compilers:
+    """From a graph and example inputs to functions; None where there is none.
+
+    Attributes:
+        step: Of the operations between draws.
+        loop: Of a graph with draws and a loop in it; tried first.
+    """
+
+    step: Compiler | None = None
+    loop: Compiler | None = None
 
 
 class WholeStep:
@@ -21,7 +36,7 @@ class WholeStep:
         captured: The recorded loss and gradients.
         buckets: Of all its parameters.
         leaves: Tensor arguments, as examples.
-        compiler: Of a graph; without one, the operations run one by one.
+        compilers: Without one, the operations run one by one.
     """
 
     def __init__(
@@ -29,25 +44,52 @@ class WholeStep:
         captured: Captured,
         buckets: list[Bucket],
         leaves: Sequence[Tensor],
-        compiler: Compiler | None,
+        compilers: Compilers,
     ) -> None:
         self.captured = captured
         self.buckets = buckets
         self._state = [t for b in buckets for t in b.tensors]
         self._order = {id(p): i for i, p in enumerate(captured.params)}
         self._counting = [b for b in buckets if b.counts_in_python]
-        self._staged = None
-        if compiler is not None:
-            inputs = [*self._state, *leaves, *captured.held]
-            with torch.no_grad():
-                self._staged = StagedStep(self._step, inputs, compiler)
+        self._staged: StagedStep | None = None
+        self._looped: LoopedStep | None = None
+        inputs = self._inputs(leaves)
+        on_processor = all(t.device.type == "cpu" for t in inputs)
+        with torch.no_grad():
+            if compilers.loop is not None and on_processor:
+                self._looped = LoopedStep(self._step, inputs, compilers.loop)
+            elif compilers.step is not None:
+                self._staged = StagedStep(self._step, inputs, compilers.step)
+
+    @property
+    def is_looped(self) -> bool:
+        """Whether many steps are one call."""
+        return self._looped is not None
 
     def __call__(self, leaves: Sequence[Tensor]) -> Tensor:
         """Make a step; its loss."""
-        inputs = [*self._state, *leaves, *self.captured.held]
+        inputs = self._inputs(leaves)
         with torch.no_grad():
-            run = self._staged or self._step_of
+            run = self._looped or self._staged or self._step_of
             return run(inputs)[0]
+
+    def many(self, leaves: Sequence[Tensor], number: int) -> Tensor:
+        """Make steps; their losses."""
+        if self._looped is None:
+            return torch.stack([self(leaves) for _ in range(number)])
+        with torch.no_grad():
+            return self._looped(self._inputs(leaves), number)
+
+    def run(self, leaves: Sequence[Tensor], number: int) -> Tensor:
+        """Make steps, and tell the optimizers; their losses."""
+        losses = self.many(leaves, number)
+        self.count(number)
+        return losses
+
+    def count(self, number: int = 1) -> None:
+        """Tell the optimizers that count for themselves."""
+        for bucket in self._counting:
+            bucket.count_step(number)
 
     @property
     def changes(self) -> list[Tensor]:
@@ -70,15 +112,13 @@ class WholeStep:
             )
         ]
 
-    def count(self, number: int = 1) -> None:
-        """Tell the optimizers that count for themselves."""
-        for bucket in self._counting:
-            bucket.count_step(number)
-
     def is_current(self) -> bool:
         """Whether parameters and optimizers are still as they were found."""
         current = [bucket.is_current() for bucket in self.buckets]  # each takes over
         return all(current)
+
+    def _inputs(self, leaves: Sequence[Tensor]) -> list[Tensor]:
+        return [*self._state, *leaves, *self.captured.held]
 
     def _step_of(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         return self._step(*inputs)
@@ -131,6 +171,8 @@ class GradientStep:
                 self._staged = StagedStep(step, inputs, compiler)
         self._gradients: list[Tensor] = []
 
+    is_looped = False
+
     def __call__(self, leaves: Sequence[Tensor]) -> Tensor:
         """Loss and gradients of a step."""
         run = self._staged or (lambda inputs: self.captured.graph(*inputs))
@@ -147,7 +189,15 @@ class GradientStep:
         """The gradients, by parameter."""
         return list(zip(self.captured.params, self._gradients, strict=True))
 
-    def count(self, number: int = 1) -> None:
+    def run(self, leaves: Sequence[Tensor], number: int) -> Tensor:
+        """Make steps; their losses."""
+        losses = []
+        for _ in range(number):
+            losses.append(self(leaves))
+            self.count()
+        return torch.stack(losses)
+
+    def count(self) -> None:
         """Make the optimizer's step."""
         for param, gradient in zip(self.captured.params, self._gradients, strict=True):
             param.grad = gradient

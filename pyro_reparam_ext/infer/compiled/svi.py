@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """SVI whose steps are recorded once, and then run without the program."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 from pyro.infer.util import torch_item
 from pyro.util import warn_if_nan
 from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
 
 from pyro_reparam_ext.infer.compiled.backends import BACKENDS
 from pyro_reparam_ext.infer.compiled.optimizers import AnyOptimizer
 from pyro_reparam_ext.infer.compiled.stepper import Stepper
+
+_TURN = 0.1  # seconds, after which a bar moves on, or an interrupt is heard
 
 
 class CompiledSVI:
@@ -118,27 +123,82 @@ class CompiledSVI:
         return self._reported(self._stepper.step(args, kwargs))
 
     def run(
-        self,
-        num_steps: int,
-        *args: Any,
-        progress: Callable[[Iterable[int]], Iterable[int]] | None = None,
-        **kwargs: Any,
+        self, num_steps: int, *args: Any, progress: bool = False, **kwargs: Any
     ) -> Tensor:
-        """Take steps on the same arguments; their losses.
+        """Take steps; their losses.
+
+        On the same arguments, many steps are one call: the loop is inside of what was
+        compiled. With a :class:`~torch.utils.data.DataLoader` in place of the
+        arguments, each step is on its next minibatch, from the start again when all
+        have been seen; a minibatch that is a list or tuple makes several arguments.
 
         Args:
             num_steps: How many.
-            args: Of model and guide.
-            progress: Wraps the iterator, as ``tqdm`` does.
+            args: Of model and guide, or one DataLoader.
+            progress: Whether to show a bar, with the mean loss of the last steps.
             kwargs: Of model and guide.
+
+        Raises:
+            ValueError: ``num_steps`` is negative, or the DataLoader is empty.
         """
-        numbers: Iterable[int] = range(num_steps)
-        losses = [self._stepper.step(args, kwargs) for _ in (progress or iter)(numbers)]
-        if not losses:
+        if num_steps < 0:
+            raise ValueError(
+                f"CompiledSVI.run: num_steps must be 0 or more; found {num_steps!r}."
+            )
+        if any(isinstance(x, DataLoader) for x in (*args, *kwargs.values())):
+            if len(args) != 1 or not isinstance(args[0], DataLoader):
+                raise TypeError(
+                    "CompiledSVI.run: a DataLoader must be the only positional "
+                    f"argument; found {len(args)} of them. Put all that changes from "
+                    "step to step into its minibatches, and give the rest by name."
+                )
+            turns = self._over_minibatches(num_steps, args[0], kwargs)
+        else:
+            turns = self._over(num_steps, args, kwargs)
+        found: list[Tensor] = []
+        with tqdm(total=num_steps, disable=not progress, unit="step") as bar:
+            for losses in turns:
+                found.append(losses.detach().cpu())
+                if progress:
+                    bar.update(len(losses))
+                    bar.set_postfix(loss=f"{float(found[-1].mean()):.5g}")
+        if not found:
             return torch.empty(0)
-        found = torch.stack([torch.as_tensor(x).detach().cpu() for x in losses])
-        warn_if_nan(float(found.sum()), "loss")
-        return found
+        all_losses = torch.cat(found)
+        warn_if_nan(float(all_losses.sum()), "loss")
+        return all_losses
+
+    def _over(
+        self, num_steps: int, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Iterator[Tensor]:
+        """Losses of steps on the same arguments, in turns of a fraction of a second."""
+        taken, most = 0, 8
+        while taken < num_steps:
+            start = time.perf_counter()
+            losses = self._stepper.run(min(most, num_steps - taken), args, kwargs)
+            if len(losses) == most and time.perf_counter() - start < _TURN:
+                most *= 2
+            taken += len(losses)
+            yield losses
+
+    def _over_minibatches(
+        self, num_steps: int, loader: Iterable[Any], kwargs: dict[str, Any]
+    ) -> Iterator[Tensor]:
+        """Losses of steps on one minibatch after the other."""
+        taken = 0
+        while taken < num_steps:
+            before = taken
+            for batch in loader:
+                args = tuple(batch) if isinstance(batch, list | tuple) else (batch,)
+                yield self._stepper.run(1, args, kwargs)
+                taken += 1
+                if taken == num_steps:
+                    return
+            if taken == before:
+                raise ValueError(
+                    "CompiledSVI.run: the DataLoader has no minibatches. Is its data "
+                    "set empty, or smaller than a minibatch with drop_last=True?"
+                )
 
     def _reported(self, loss: Any) -> Any:
         if isinstance(loss, Tensor) and loss.device.type != "cpu":

@@ -21,9 +21,9 @@ from tests.infer.compiled.programs import DATA, likelihood
 @pytest.fixture(autouse=True)
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stages as they would be compiled, run one operation after the other."""
-    monkeypatch.setattr(
-        "pyro_reparam_ext.infer.compiled.stepper.inductor", lambda graph, inputs: graph
-    )
+    making = "pyro_reparam_ext.infer.compiled.making"
+    monkeypatch.setattr(f"{making}.inductor", lambda graph, inputs: graph)
+    monkeypatch.setattr(f"{making}.inductor_loop", None)
 
 
 def positive(name: str, value: float) -> Tensor:
