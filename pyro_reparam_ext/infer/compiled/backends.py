@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-BACKENDS = ("auto", "inductor", "replay", "eager")
+BACKENDS = ("auto", "cudagraphs", "inductor", "replay", "eager")
+SIMPLER = {"cudagraphs": "inductor", "inductor": "replay"}  # what to do if one fails
 _TESTED = ("2.13",)
 _SMALL = 2**15  # elements; below, starting a second thread costs more than it saves
 

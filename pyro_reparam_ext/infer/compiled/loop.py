@@ -68,11 +68,13 @@ class LoopedStep:
         looped = _looped(graph, changed)
         self._run = compiler(looped, self._all(inputs))
 
-    def __call__(self, inputs: Sequence[Tensor], number: int = 1) -> Tensor:
+    def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """Make a step; its loss."""
+        self._number.fill_(1)
+        return [self._run(*self._all(inputs))[0][0]]
+
+    def many(self, inputs: Sequence[Tensor], number: int) -> Tensor:
         """Make steps; their losses."""
-        if number == 1:
-            self._number.fill_(1)
-            return self._run(*self._all(inputs))[0]  # of which the first one is meant
         losses = []
         for start in range(0, number, _MOST):
             size = min(_MOST, number - start)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from pyro_reparam_ext.infer.compiled.backends import inductor, inductor_loop
+from pyro_reparam_ext.infer.compiled.backends import SIMPLER, inductor, inductor_loop
 from pyro_reparam_ext.infer.compiled.buckets import Bucket, gather
 from pyro_reparam_ext.infer.compiled.capture import Captured
 from pyro_reparam_ext.infer.compiled.optimizers import AnyOptimizer
@@ -46,15 +46,18 @@ class Maker:
             try:
                 recording.step = self._step_of(recording, captured, buckets, leaves)
             except Exception as error:  # a compiler may fail in any way
-                if recording.backend != "inductor":
+                if recording.backend not in SIMPLER:
                     raise
-                if recording.looped:
+                if recording.looped and recording.backend == "inductor":
                     recording.looped = False
                     continue
-                recording.backend = "replay"
+                before, recording.backend = (
+                    recording.backend,
+                    SIMPLER[recording.backend],
+                )
                 self._tell(
-                    f"the step cannot be compiled: {first_sentence(error)} It is "
-                    "replayed instead."
+                    f"the step cannot run with backend {before!r}: "
+                    f"{first_sentence(error)} It is {recording.backend!r} instead."
                 )
 
     def forget(self) -> None:
@@ -75,10 +78,12 @@ class Maker:
         buckets: list[Bucket] | None,
         leaves: Sequence[Tensor],
     ) -> WholeStep | GradientStep:
-        compiled = recording.backend == "inductor"
+        graphed = recording.backend == "cudagraphs"
+        compiled = graphed or recording.backend == "inductor"
         compilers = Compilers(
             inductor if compiled else None,
-            inductor_loop if compiled and recording.looped else None,
+            inductor_loop if compiled and not graphed and recording.looped else None,
+            graphed,
         )
         if buckets is None:
             update = self.optim.update

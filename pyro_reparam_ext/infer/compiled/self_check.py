@@ -9,6 +9,7 @@ import pyro
 import torch
 from torch import Tensor
 
+from pyro_reparam_ext.infer.compiled.states import put_back, random_state
 from pyro_reparam_ext.infer.compiled.steps import GradientStep, WholeStep
 from pyro_reparam_ext.infer.compiled.witness import Witness, first_to_differ
 
@@ -53,7 +54,7 @@ def compare(
     names = [_name(param) for param, _ in step.compared()]
     ours = [part.clone() for _, part in step.compared()]
     written = [t.clone() for t in step.captured.written]
-    _put_back(changes, before, random)
+    put_back(changes, before, random)
     with Witness() as witness:
         loss = eager()
     if isinstance(step, GradientStep):
@@ -71,9 +72,9 @@ def compare(
     where = ""
     if differs:
         after, after_random = [t.clone() for t in changes], random_state()
-        _put_back(changes, before, random)
+        put_back(changes, before, random)
         where = first_to_differ(step.captured.log_probs(leaves), witness.log_probs())
-        _put_back(changes, after, after_random)
+        put_back(changes, after, after_random)
     return Verdict(loss, differs, where)
 
 
@@ -81,36 +82,12 @@ def loop_is_steps(step: WholeStep, leaves: Sequence[Tensor], number: int = 3) ->
     """Whether many steps in one call are as many calls; nothing remains of either."""
     before, random = [t.clone() for t in step.changes], random_state()
     together = [step.many(leaves, number), *(t.clone() for t in step.changes)]
-    _put_back(step.changes, before, random)
+    put_back(step.changes, before, random)
     single = torch.stack([step(leaves) for _ in range(number)])
     apart = [single, *(t.clone() for t in step.changes)]
-    _put_back(step.changes, before, random)
+    put_back(step.changes, before, random)
     pairs = zip(together, apart, strict=True)
     return all(torch.equal(*map(torch.nan_to_num, pair)) for pair in pairs)
-
-
-def _put_back(
-    tensors: Sequence[Tensor], values: Sequence[Tensor], random: list[Tensor]
-) -> None:
-    with torch.no_grad():
-        for tensor, value in zip(tensors, values, strict=True):
-            tensor.copy_(value)
-    set_random_state(random)
-
-
-def random_state() -> list[Tensor]:
-    """The state of torch's generators."""
-    states = [torch.get_rng_state()]
-    if torch.cuda.is_available():
-        states += torch.cuda.get_rng_state_all()
-    return states
-
-
-def set_random_state(states: list[Tensor]) -> None:
-    """Put torch's generators back to a state."""
-    torch.set_rng_state(states[0])
-    if len(states) > 1:
-        torch.cuda.set_rng_state_all(states[1:])
 
 
 def _close(one: Tensor, other: Tensor, floor: float) -> bool:

@@ -12,7 +12,7 @@ from pyro.poutine.runtime import _PYRO_STACK
 from torch import Tensor
 
 from pyro_reparam_ext.infer.compiled.arguments import Arguments
-from pyro_reparam_ext.infer.compiled.backends import why_not_compiled
+from pyro_reparam_ext.infer.compiled.backends import SIMPLER, why_not_compiled
 from pyro_reparam_ext.infer.compiled.capture import capture
 from pyro_reparam_ext.infer.compiled.hazards import ForeignRandomness, user_line
 from pyro_reparam_ext.infer.compiled.losses import recordable
@@ -25,11 +25,8 @@ from pyro_reparam_ext.infer.compiled.recording import (
     first_sentence,
     unconstrained,
 )
-from pyro_reparam_ext.infer.compiled.self_check import (
-    compare,
-    random_state,
-    set_random_state,
-)
+from pyro_reparam_ext.infer.compiled.self_check import compare
+from pyro_reparam_ext.infer.compiled.states import random_state, set_random_state
 from pyro_reparam_ext.infer.compiled.steps import WholeStep
 from pyro_reparam_ext.infer.compiled.watch import Watch
 
@@ -255,11 +252,12 @@ class Stepper:
         if recording.looped and step.is_looped:
             recording.looped, recording.step = False, None  # the next check decides
             return verdict.loss
-        if recording.backend == "inductor":
-            recording.backend, recording.step = "replay", None
+        if recording.backend in SIMPLER:
+            before, recording.step = recording.backend, None
+            recording.backend = SIMPLER[before]
             self._tell(
-                f"compiled, {what} came out otherwise.{verdict.where} The step is "
-                "replayed."
+                f"with backend {before!r}, {what} came out otherwise.{verdict.where} "
+                f"It is {recording.backend!r} from now on."
             )
             return verdict.loss
         recording.refuse()

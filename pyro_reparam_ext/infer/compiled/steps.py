@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pyro_reparam_ext.infer.compiled.buckets import Bucket
 from pyro_reparam_ext.infer.compiled.capture import Captured
+from pyro_reparam_ext.infer.compiled.graphed import GraphedStep
 from pyro_reparam_ext.infer.compiled.loop import LoopedStep
 from pyro_reparam_ext.infer.compiled.stages import StagedStep
 
@@ -23,10 +24,12 @@ class Compilers:
     Attributes:
         step: Of the operations between draws.
         loop: Of a graph with draws and a loop in it; tried first.
+        graphed: Whether all that is left is to be one CUDA graph.
     """
 
     step: Compiler | None = None
     loop: Compiler | None = None
+    graphed: bool = False
 
 
 class WholeStep:
@@ -51,15 +54,19 @@ class WholeStep:
         self._state = [t for b in buckets for t in b.tensors]
         self._order = {id(p): i for i, p in enumerate(captured.params)}
         self._counting = [b for b in buckets if b.counts_in_python]
-        self._staged: StagedStep | None = None
+        self._run: Callable[[Sequence[Tensor]], Sequence[Tensor]] = self._step_of
         self._looped: LoopedStep | None = None
         inputs = self._inputs(leaves)
         on_processor = all(t.device.type == "cpu" for t in inputs)
         with torch.no_grad():
             if compilers.loop is not None and on_processor:
-                self._looped = LoopedStep(self._step, inputs, compilers.loop)
+                self._run = self._looped = LoopedStep(
+                    self._step, inputs, compilers.loop
+                )
             elif compilers.step is not None:
-                self._staged = StagedStep(self._step, inputs, compilers.step)
+                self._run = StagedStep(self._step, inputs, compilers.step)
+            if compilers.graphed:
+                self._run = GraphedStep(self._run, inputs, self.changes)
 
     @property
     def is_looped(self) -> bool:
@@ -68,17 +75,15 @@ class WholeStep:
 
     def __call__(self, leaves: Sequence[Tensor]) -> Tensor:
         """Make a step; its loss."""
-        inputs = self._inputs(leaves)
         with torch.no_grad():
-            run = self._looped or self._staged or self._step_of
-            return run(inputs)[0]
+            return self._run(self._inputs(leaves))[0]
 
     def many(self, leaves: Sequence[Tensor], number: int) -> Tensor:
         """Make steps; their losses."""
         if self._looped is None:
             return torch.stack([self(leaves) for _ in range(number)])
         with torch.no_grad():
-            return self._looped(self._inputs(leaves), number)
+            return self._looped.many(self._inputs(leaves), number)
 
     def run(self, leaves: Sequence[Tensor], number: int) -> Tensor:
         """Make steps, and tell the optimizers; their losses."""

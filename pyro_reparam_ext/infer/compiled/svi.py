@@ -52,7 +52,8 @@ class CompiledSVI:
         backend: ``"inductor"`` compiles, which takes seconds and a C++ compiler;
             ``"replay"`` runs the recorded operations one by one; ``"eager"`` records
             nothing; ``"auto"`` compiles if that is known to work here, and else
-            replays, and says so once.
+            replays, and says so once. ``"cudagraphs"`` also makes what was compiled
+            one CUDA graph, for programs that are all on one CUDA device.
 
     Raises:
         TypeError: an optimizer or a loss of a kind not known.

@@ -103,4 +103,4 @@ def test_stages(
     assert losses[1] == pytest.approx(losses[0], rel=1e-12)
     ((recording,),) = svi._stepper._recordings.values()
     assert recording.backend == "inductor"
-    assert len(recording.step._staged.stages) == stages
+    assert len(recording.step._run.stages) == stages
