@@ -16,6 +16,7 @@ SCRIPTS = {
     "benchmarks/distributions.py": [[]],
     "benchmarks/estimators.py": [[]],
     "benchmarks/overhead.py": [[]],
+    "benchmarks/svi_scaling.py": [[]],
     "benchmarks/svi_step.py": [[]],
     "cone.py": [[]],
     "plot_distributions.py": [[]],

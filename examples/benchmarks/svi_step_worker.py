@@ -40,7 +40,8 @@ def pyro_step(peer: str, problem: str, particles: int) -> tuple[Step, int]:
         return lambda: svi.step(*program.args), 1
     compiled = CompiledSVI(*whole, backend="replay" if peer == "replay" else "inductor")
     if peer == "run":
-        return lambda: compiled.run(100, *program.args), 100
+        number = 1000 if particles == 1 else 100
+        return lambda: compiled.run(number, *program.args), number
     return lambda: compiled.step(*program.args), 1
 
 
