@@ -63,28 +63,26 @@ class LoopedStep:
         loss = next(n for n in graph.graph.nodes if n.op == "output").args[0][0]
         dtype = loss.meta["val"].dtype
         self._first = torch.zeros((), dtype=torch.int64)
-        self._number = torch.ones((), dtype=torch.int64)
+        self._one = torch.ones((), dtype=torch.int64)
         self._losses = torch.zeros(_MOST, dtype=dtype)
         looped = _looped(graph, changed)
-        self._run = compiler(looped, self._all(inputs))
+        self._run = compiler(looped, self._all(inputs, self._one))
 
     def __call__(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """Make a step; its loss."""
-        self._number.fill_(1)
-        return [self._run(*self._all(inputs))[0][0]]
+        return [self._run(*self._all(inputs, self._one))[0][0]]
 
     def many(self, inputs: Sequence[Tensor], number: int) -> Tensor:
         """Make steps; their losses."""
         losses = []
         for start in range(0, number, _MOST):
             size = min(_MOST, number - start)
-            self._number.fill_(size)
-            losses.append(self._run(*self._all(inputs))[0][:size])
+            run = self._run(*self._all(inputs, torch.tensor(size)))
+            losses.append(run[0][:size])
         return torch.cat(losses)
 
-    def _all(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        counters = self._first, self._losses, self._number
-        return [*counters, *inputs, *self._constants]
+    def _all(self, inputs: Sequence[Tensor], number: Tensor) -> list[Tensor]:
+        return [self._first, self._losses, number, *inputs, *self._constants]
 
 
 def _standardize(graph: fx.GraphModule) -> None:
