@@ -15,13 +15,16 @@ class WithoutValues(TorchFunctionMode):
 
     ``one_hot``, which checks its argument; and an index that is a tensor without
     dimensions, which torch makes a number: the draw of a component, say. Filling by
-    a mask, as divergences of torch do, looks up where.
+    a mask, as divergences of torch do, looks up where; and a law that was made before,
+    such as a prior of Pyro's modules, validates what it is given.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
+        if func is torch._is_all_true:  # argument validation: it raises or does nothing
+            return True
         if func is one_hot:
             return _one_hot(func, *args, **kwargs)
         if func is Tensor.__getitem__:

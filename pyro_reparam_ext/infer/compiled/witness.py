@@ -17,7 +17,11 @@ class Witness(Messenger):
 
     def _pyro_post_sample(self, msg: Any) -> None:
         if type(msg["fn"]).__name__ != "_Subsample":
-            self._sites.append((msg["name"], msg["fn"], msg["value"]))
+            value = msg["value"]
+            # a draw itself: a flow remembers where it came from, and need not invert;
+            # what is observed in every run must not be remembered without its graph
+            value = value.detach() if msg["is_observed"] else value
+            self._sites.append((msg["name"], msg["fn"], value))
 
     def log_probs(self) -> list[tuple[str, Tensor]]:
         """The sum of the log-density at each site, in the order of the run."""
@@ -25,9 +29,9 @@ class Witness(Messenger):
         with torch.no_grad():
             for name, fn, value in self._sites:
                 try:
-                    total = fn.log_prob(value.detach()).sum()
-                except (NotImplementedError, AttributeError, KeyError, ValueError):
-                    continue  # a flow without an inverse, say
+                    total = fn.log_prob(value).sum()
+                except Exception:  # not the step's: a flow without an inverse, say
+                    continue
                 found.append((name, total))
         return found
 
