@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -33,5 +34,8 @@ def inductor(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., A
     largest = max((t.numel() for t in inputs), default=0)
     if largest < _SMALL and all(t.device.type == "cpu" for t in inputs):
         options["cpp.threads"] = 1
-    with torch.no_grad():
+    with torch.no_grad(), warnings.catch_warnings():
+        # the compiler's calls of what torch is about to drop are none of the user's
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
         return torch._inductor.compile(graph, list(inputs), options)

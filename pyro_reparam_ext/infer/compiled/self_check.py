@@ -9,6 +9,7 @@ import pyro
 import torch
 from torch import Tensor
 
+from pyro_reparam_ext.infer.compiled.recording import first_sentence
 from pyro_reparam_ext.infer.compiled.steps import GradientStep, WholeStep
 from pyro_reparam_ext.infer.compiled.witness import Witness, first_to_differ
 
@@ -49,7 +50,12 @@ def compare(
     changes = [*step.changes, *(p.detach() for p in step.captured.params)]
     before = [t.detach().clone() for t in changes]
     random = random_state()
-    recorded = float(step(leaves))
+    try:
+        recorded = float(step(leaves))
+    except Exception as error:  # of a compiler's: it may fail as late as this
+        _put_back(changes, before, random)
+        reason = first_sentence(error).removesuffix(".")
+        return Verdict(eager(), [f"the loss ({reason})"])
     names = [_name(param) for param, _ in step.compared()]
     ours = [part.clone() for _, part in step.compared()]
     written = [t.clone() for t in step.captured.written]
