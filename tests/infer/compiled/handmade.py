@@ -126,7 +126,7 @@ def chosen() -> tuple[Any, ...]:
     def model(x: Tensor) -> None:
         c = pyro.sample("c", dist.Categorical(torch.ones(3)))
         loc = pyro.param("means", torch.tensor([[-1.0, 0.5], [0.0, 1.0], [2.0, 1.5]]))
-        mean, scale = loc[c].unbind(-1)
+        mean, scale = loc[..., c, :].unbind(-1)
         with pyro.plate("data", len(x)):
             pyro.sample("x", dist.Normal(mean, scale.exp()), obs=x)
 
