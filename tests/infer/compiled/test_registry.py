@@ -35,9 +35,8 @@ SWITCH, WEIGHTED = pairs(MODELS), pairs(IW_MODELS)
 # Compiling takes seconds: each model once, and each choice once.
 COMPILED = [pair for pair in SWITCH if not pair.marks]
 WEIGHTED_COMPILED = [pair for pair in WEIGHTED if not pair.marks]
-# A branch on a draw; and an autograd function of a draw that is followed by
-# provenance. These programs must run as they are, and say so.
-CANNOT = {"branching", "downstream"}
+# A branch on a draw: the program must run as it is, and say so.
+CANNOT = {"branching"}
 
 
 def losses_and_parameters(
