@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 from pyro.poutine.messenger import Messenger
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Distribution, Transform
 
 
 class Witness(Messenger):
@@ -16,7 +17,7 @@ class Witness(Messenger):
         self._sites: list[tuple[str, Any, Any]] = []
 
     def _pyro_post_sample(self, msg: Any) -> None:
-        if type(msg["fn"]).__name__ != "_Subsample":
+        if type(msg["fn"]).__name__ != "_Subsample" and not _is_training(msg["fn"]):
             value = msg["value"]
             # a draw itself: a flow remembers where it came from, and need not invert;
             # what is observed in every run must not be remembered without its graph
@@ -34,6 +35,19 @@ class Witness(Messenger):
                     continue
                 found.append((name, total))
         return found
+
+
+def _is_training(law: Any, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether a law has a network whose evaluation may change or draw something."""
+    if isinstance(law, nn.Module):
+        return law.training
+    seen = seen | {id(law)}  # a transform and its inverse hold each other
+    for held in getattr(law, "__dict__", {}).values():
+        for part in held if isinstance(held, tuple | list) else (held,):
+            known = isinstance(part, nn.Module | Distribution | Transform)
+            if known and id(part) not in seen and _is_training(part, seen):
+                return True
+    return False
 
 
 def first_to_differ(

@@ -130,6 +130,21 @@ def discrete() -> tuple[Any, ...]:
     return model, guide, network
 
 
+def flow_of_data() -> tuple[Any, ...]:
+    """A flow that keeps running averages of what is observed."""
+    norm = dist.transforms.BatchNorm(1)
+
+    def model(x: Tensor) -> None:
+        pyro.module("norm", norm)
+        z = pyro.sample("z", dist.Normal(0.0, 1.0))
+        base = dist.Normal(z.expand(1), 1.0).to_event(1)
+        with pyro.plate("data", len(x)):
+            law = dist.TransformedDistribution(base, [norm])
+            pyro.sample("x", law, obs=x[:, None])
+
+    return model, autoguide.AutoNormal(model), norm
+
+
 def baseline() -> Any:
     """The score function, with a network that learns what the cost will be."""
     network = nn.Sequential(nn.Unflatten(0, (12, 1)), nn.Linear(1, 8), nn.Linear(8, 1))
@@ -154,6 +169,7 @@ NETWORKS = {
     "batch norm that remembers all": Program(
         amortized(lambda: nn.BatchNorm1d(8, momentum=None)), warns="cannot be recorded"
     ),
+    "flow of data": Program(flow_of_data),
     "spectral norm": Program(
         amortized(lambda: nn.utils.parametrizations.spectral_norm(nn.Linear(8, 8)))
     ),
