@@ -117,6 +117,15 @@ class _TrackedTensor(ProvenanceTensor):
             return tree_map_only(Tensor, lambda t: _track(t, draws), result)
         return result
 
+    @classmethod
+    def __torch_dispatch__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        # Below autograd, where an autograd.Function saves what it computed: whoever
+        # records operations, to compile them say, knows plain tensors only.
+        args, kwargs = tree_map_only(cls, lambda t: t._t, (args, kwargs or {}))
+        return func(*args, **kwargs)
+
 
 def _plain(tensor: Any) -> Tensor:
     """The tensor inside, with the graph of the one outside.
@@ -128,7 +137,7 @@ def _plain(tensor: Any) -> Tensor:
     if not inside.requires_grad:
         with torch._C.DisableTorchFunctionSubclass():
             if tensor.requires_grad:
-                return tensor.as_subclass(Tensor)
+                return torch.ops.aten.alias(tensor)
     return inside
 
 

@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,10 +29,7 @@ def why_not_compiled() -> str | None:
 
 def inductor(graph: fx.GraphModule, inputs: Sequence[Tensor]) -> Callable[..., Any]:
     """A graph, compiled for inputs of these shapes."""
-    import torch._inductor
-
-    with torch.no_grad():
-        return torch._inductor.compile(graph, list(inputs), _threads(inputs))
+    return _compiled(graph, list(inputs), _threads(inputs))
 
 
 def inductor_loop(
@@ -41,21 +39,31 @@ def inductor_loop(
 
     Draws are made by torch, from its generator.
     """
-    import torch._inductor
     from torch._subclasses.fake_tensor import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
     # a loop asks for the mode to know of shapes, as that of examples does not
     mode = FakeTensorMode(shape_env=ShapeEnv())
-    fake: list[Any] = [mode.from_tensor(t, static_shapes=True) for t in inputs]
+    fake = [mode.from_tensor(t, static_shapes=True) for t in inputs]
     options = {
         **_threads(inputs),
         "cpp_wrapper": True,
         "fallback_random": True,
         "size_asserts": False,
     }
-    with torch.no_grad():
-        return torch._inductor.compile(graph, fake, options)
+    return _compiled(graph, fake, options)
+
+
+def _compiled(
+    graph: fx.GraphModule, inputs: list[Any], options: dict[str, Any]
+) -> Callable[..., Any]:
+    import torch._inductor
+
+    with torch.no_grad(), warnings.catch_warnings():
+        # the compiler's calls of what torch is about to drop are none of the user's
+        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", FutureWarning)
+        return torch._inductor.compile(graph, inputs, options)
 
 
 def _threads(inputs: Sequence[Tensor]) -> dict[str, Any]:

@@ -32,6 +32,13 @@ class ForeignRandomness:
         moved = [name for name in now if now[name] != self._before[name]]
         return moved[0] if moved else None
 
+    def put_back(self) -> None:
+        """Let them draw again what they have drawn since."""
+        kind, keys, *rest = self._before["numpy"]
+        state: Any = (kind, np.frombuffer(keys, np.uint32), *rest)
+        np.random.set_state(state)  # noqa: NPY002
+        random.setstate(self._before["random"])
+
 
 def _generators() -> dict[str, Any]:
     state: Any = np.random.get_state(legacy=True)  # noqa: NPY002 (what users may use)

@@ -23,6 +23,9 @@ def recordable(loss: Any) -> Differentiable:
 
     Stock losses read numbers on their way; the same surrogate by
     :class:`~pyro_reparam_ext.TraceSwitch_ELBO` does not.
+
+    Raises:
+        NotImplementedError: it makes gradients in some other way.
     """
     if isinstance(loss, TraceSwitch_ELBO):
         return loss.differentiable_loss
@@ -31,7 +34,11 @@ def recordable(loss: Any) -> Differentiable:
     if type(loss) in (TraceMeanField_ELBO, JitTraceMeanField_ELBO):
         return _mean_field(_switch(loss, "analytic"))
     if isinstance(loss, ELBO):
-        return loss.differentiable_loss
+        function: Differentiable | None = getattr(loss, "differentiable_loss", None)
+        if function is None:
+            name = type(loss).__name__
+            raise NotImplementedError(f"{name} has no differentiable_loss")
+        return function
     return loss
 
 

@@ -59,6 +59,11 @@ def unconstrained(seen: Any) -> dict[str, Tensor]:
     }
 
 
+def distinct(params: dict[str, Tensor]) -> list[Tensor]:
+    """The tensors, each but once: a flow of Pyro has one of its own by two names."""
+    return list({id(param): param for param in params.values()}.values())
+
+
 def are_held(params: dict[str, Tensor]) -> bool:
     """Whether the parameter store still has these very tensors."""
     held = pyro.get_param_store()._params

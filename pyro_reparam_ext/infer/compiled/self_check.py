@@ -9,6 +9,7 @@ import pyro
 import torch
 from torch import Tensor
 
+from pyro_reparam_ext.infer.compiled.recording import first_sentence
 from pyro_reparam_ext.infer.compiled.states import put_back, random_state
 from pyro_reparam_ext.infer.compiled.steps import GradientStep, WholeStep
 from pyro_reparam_ext.infer.compiled.witness import Witness, first_to_differ
@@ -50,7 +51,12 @@ def compare(
     changes = [*step.changes, *(p.detach() for p in step.captured.params)]
     before = [t.detach().clone() for t in changes]
     random = random_state()
-    recorded = float(step(leaves))
+    try:
+        recorded = float(step(leaves))
+    except Exception as error:  # of a compiler's: it may fail as late as this
+        put_back(changes, before, random)
+        reason = first_sentence(error).removesuffix(".")
+        return Verdict(eager(), [f"the loss ({reason})"])
     names = [_name(param) for param, _ in step.compared()]
     ours = [part.clone() for _, part in step.compared()]
     written = [t.clone() for t in step.captured.written]
@@ -81,11 +87,13 @@ def compare(
 def loop_is_steps(step: WholeStep, leaves: Sequence[Tensor], number: int = 3) -> bool:
     """Whether many steps in one call are as many calls; nothing remains of either."""
     before, random = [t.clone() for t in step.changes], random_state()
-    together = [step.many(leaves, number), *(t.clone() for t in step.changes)]
-    put_back(step.changes, before, random)
-    single = torch.stack([step(leaves) for _ in range(number)])
-    apart = [single, *(t.clone() for t in step.changes)]
-    put_back(step.changes, before, random)
+    try:
+        together = [step.many(leaves, number), *(t.clone() for t in step.changes)]
+        put_back(step.changes, before, random)
+        single = torch.stack([step(leaves) for _ in range(number)])
+        apart = [single, *(t.clone() for t in step.changes)]
+    finally:
+        put_back(step.changes, before, random)
     pairs = zip(together, apart, strict=True)
     return all(torch.equal(*map(torch.nan_to_num, pair)) for pair in pairs)
 

@@ -22,6 +22,7 @@ from pyro_reparam_ext.infer.compiled.recording import (
     CaptureWarning,
     Recording,
     are_held,
+    distinct,
     first_sentence,
     unconstrained,
 )
@@ -122,7 +123,7 @@ class Stepper:
                 if loss.requires_grad:
                     loss.backward()
         self._params = unconstrained(seen)
-        params = list(self._params.values())
+        params = distinct(self._params)
         if self._gradients is not None:
             self._gradients = {
                 id(p): p.grad.clone() for p in params if p.grad is not None
@@ -165,18 +166,21 @@ class Stepper:
             recording.refuse()
             self._tell("a tensor argument requires grad, so the program runs as it is.")
             return self._eager(arguments.args, arguments.kwargs)
-        function = recordable(self.loss)
         numbers, foreign = recording.watch.numbers(), ForeignRandomness()
         params, random = recording.params, random_state()
+        put_back = recording.watch.keep()
         try:
+            function = recordable(self.loss)
             with poutine.trace(param_only=True) as seen:
                 captured = capture(
                     lambda: function(self.model, self.guide, *args, **kwargs),
-                    list(params.values()),
+                    distinct(params),
                     leaves,
                 )
         except Exception as error:  # whatever it is, the program itself may do without
             set_random_state(random)
+            foreign.put_back()
+            put_back()
             recording.refuse()
             self._tell(
                 f"the step cannot be recorded{user_line(error)}: "

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SVI whose steps are recorded once, and then run without the program."""
 
+import copy
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -97,8 +98,22 @@ class CompiledSVI:
         self.model = model
         self.guide = guide
         self.loss = loss
-        self._optim = AnyOptimizer(optim)
+        given = isinstance(optim, AnyOptimizer)
+        self._optim = optim if given else AnyOptimizer(optim)
         self._stepper = Stepper(model, guide, self._optim, loss, backend)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        """A copy, which records anew."""
+        parts = copy.deepcopy((self.model, self.guide, self._optim, self.loss), memo)
+        return type(self)(*parts, backend=self.backend)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "CompiledSVI: expected to stay in its process; found that it is pickled, "
+            "which would leave its parameters behind. Save these and the state of the "
+            "optimizer, pyro.get_param_store().save(path) and optim.save(path), and "
+            "make another CompiledSVI where they are loaded."
+        )
 
     @property
     def backend(self) -> str:

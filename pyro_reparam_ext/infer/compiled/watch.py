@@ -8,7 +8,7 @@ comes to mean another tensor, is not: when one has changed, what was recorded is
 import functools
 import inspect
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,15 @@ class Watched:
                 return _GONE
         return self.place.get(self.key, _GONE)
 
+    def put_back(self) -> None:
+        """Make it what it was."""
+        if self.now() is self.value or self.value is _GONE:
+            return
+        if isinstance(self.place, types.CellType):
+            self.place.cell_contents = self.value
+        else:
+            self.place[self.key] = self.value
+
 
 class Watch:
     """The values that some programs refer to, as they are at this moment.
@@ -64,6 +73,23 @@ class Watch:
                 continue
             return watched
         return None
+
+    def keep(self) -> Callable[[], None]:
+        """What puts all back to how it is now, as if a run had not been."""
+        copies = [
+            (w.value, w.value._version, w.value.detach().clone())
+            for w in self.values
+            if isinstance(w.value, Tensor) and not w.value.requires_grad
+        ]
+
+        def put_back() -> None:
+            for watched in self.values:
+                watched.put_back()
+            for tensor, version, value in copies:
+                if tensor._version != version:
+                    tensor.detach().copy_(value)
+
+        return put_back
 
     def leave_to_the_program(self) -> None:
         """Watch no longer what is not a number and has changed: the program did it.

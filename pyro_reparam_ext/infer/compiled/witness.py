@@ -5,7 +5,8 @@ from typing import Any
 
 import torch
 from pyro.poutine.messenger import Messenger
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributions import Distribution, Transform
 
 
 class Witness(Messenger):
@@ -16,8 +17,12 @@ class Witness(Messenger):
         self._sites: list[tuple[str, Any, Any]] = []
 
     def _pyro_post_sample(self, msg: Any) -> None:
-        if type(msg["fn"]).__name__ != "_Subsample":
-            self._sites.append((msg["name"], msg["fn"], msg["value"]))
+        if type(msg["fn"]).__name__ != "_Subsample" and not _is_training(msg["fn"]):
+            value = msg["value"]
+            # a draw itself: a flow remembers where it came from, and need not invert;
+            # what is observed in every run must not be remembered without its graph
+            value = value.detach() if msg["is_observed"] else value
+            self._sites.append((msg["name"], msg["fn"], value))
 
     def log_probs(self) -> list[tuple[str, Tensor]]:
         """The sum of the log-density at each site, in the order of the run."""
@@ -25,11 +30,24 @@ class Witness(Messenger):
         with torch.no_grad():
             for name, fn, value in self._sites:
                 try:
-                    total = fn.log_prob(value.detach()).sum()
-                except (NotImplementedError, AttributeError, KeyError, ValueError):
-                    continue  # a flow without an inverse, say
+                    total = fn.log_prob(value).sum()
+                except Exception:  # not the step's: a flow without an inverse, say
+                    continue
                 found.append((name, total))
         return found
+
+
+def _is_training(law: Any, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether a law has a network whose evaluation may change or draw something."""
+    if isinstance(law, nn.Module):
+        return law.training
+    seen = seen | {id(law)}  # a transform and its inverse hold each other
+    for held in getattr(law, "__dict__", {}).values():
+        for part in held if isinstance(held, tuple | list) else (held,):
+            known = isinstance(part, nn.Module | Distribution | Transform)
+            if known and id(part) not in seen and _is_training(part, seen):
+                return True
+    return False
 
 
 def first_to_differ(

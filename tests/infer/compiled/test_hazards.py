@@ -216,3 +216,32 @@ def test_state_carried_from_step_to_step() -> None:
         found, svi = steps(replay, lambda i: None, program)
     assert refused(svi)
     assert found == pytest.approx(expected, rel=1e-12)
+
+
+class Remembering(nn.Module):
+    """Counts, draws from numpy and keeps a buffer, and only then cannot be recorded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.last = torch.tensor(0.0)
+        self.register_buffer("total", torch.tensor(0.0))
+
+    def forward(self, x: Tensor) -> None:
+        self.calls += 1
+        self.total += 0.1
+        z = pyro.sample("z", dist.Normal(0.0, 1.0))
+        noise = np.random.rand() + random.random()  # noqa: NPY002
+        likelihood(x, z + self.last + noise, self.total + self.calls)
+        self.last = z.detach()
+        z.item()
+
+
+def test_a_recording_that_is_given_up_leaves_nothing() -> None:
+    def program() -> tuple[Any, Any]:
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        return Remembering(), guide
+
+    svi = check(program=program, warns="z.item()")
+    assert refused(svi)
