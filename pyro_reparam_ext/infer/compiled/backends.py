@@ -14,6 +14,7 @@ BACKENDS = ("auto", "cudagraphs", "inductor", "replay", "eager")
 SIMPLER = {"cudagraphs": "inductor", "inductor": "replay"}  # what to do if one fails
 _TESTED = ("2.13",)
 _SMALL = 2**15  # elements; below, starting a second thread costs more than it saves
+_LONG = 2500  # operations; above, code is compiled in two pieces
 
 
 def why_not_compiled() -> str | None:
@@ -45,11 +46,14 @@ def inductor_loop(
     # a loop asks for the mode to know of shapes, as that of examples does not
     mode = FakeTensorMode(shape_env=ShapeEnv())
     fake = [mode.from_tensor(t, static_shapes=True) for t in inputs]
+    parts = [m for m in graph.modules() if isinstance(m, fx.GraphModule)]
     options = {
         **_threads(inputs),
         "cpp_wrapper": True,
         "fallback_random": True,
         "size_asserts": False,
+        # slower by some percent; but in one piece, a C++ compiler takes ever longer
+        "cpp_wrapper_build_separate": sum(len(m.graph.nodes) for m in parts) > _LONG,
     }
     return _compiled(graph, fake, options)
 
