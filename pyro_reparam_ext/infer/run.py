@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of a guide and of the model against it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import torch
@@ -65,13 +66,22 @@ class Run:
 
     def sites_with(self, kind: Any) -> list[str]:
         """The guide sites whose estimator is of a kind."""
-        if not any(issubclass(cls, kind) for cls in self._kinds):
+        if not self._kinds or not any(issubclass(cls, kind) for cls in self._kinds):
             return []
         return [n for n, e in self.estimators.items() if isinstance(e, kind)]
 
     @cached_property
     def _kinds(self) -> set[type[GradientEstimator]]:
         return {type(estimator) for estimator in self.estimators.values()}
+
+    @cached_property
+    def score_sites(self) -> list[tuple[str, Any]]:
+        """The guide sites whose scores are weighed with their costs."""
+        return [
+            (name, site)
+            for name, site in samples(self.guide)
+            if isinstance(site["score_parts"].score_function, Tensor)
+        ]
 
     @property
     def terms(self) -> list[Term]:
@@ -98,25 +108,25 @@ class Run:
         return self._sums[0]
 
     @cached_property
-    def _sums(self) -> tuple[Any, Any]:
+    def _sums(self) -> tuple[Tensor, Tensor]:
         """The value of the loss, and its surrogate if no term is replaced."""
-        on_path: Any = 0.0
-        off_path: Any = 0.0
-        partly: Any = 0.0
-        for _, site in samples(self.model):
-            on_path = on_path - site["log_prob_sum"]
+        on_path: list[Tensor] = []
+        off_path: list[Tensor] = []
+        partly: list[Tensor] = []
         for _, site in samples(self.guide):
             log_prob, entropy_term = site["log_prob"], site["score_parts"].entropy_term
             if entropy_term is log_prob:
-                on_path = on_path + log_prob.sum()
+                on_path.append(log_prob.sum())
             else:
-                off_path = off_path + log_prob.detach().sum()
+                off_path.append(site["log_prob_sum"].detach())
                 if isinstance(entropy_term, Tensor):
-                    partly = partly + entropy_term.sum()
-        value = torch.as_tensor(on_path).detach() + off_path
+                    partly.append(entropy_term.sum())
+        log_p = total([site["log_prob_sum"] for _, site in samples(self.model)])
+        common = torch.as_tensor(total(on_path) - log_p)
+        value, surrogate = total([common.detach(), *off_path]), total([common, *partly])
         if not self.tracked:
-            return value, on_path + partly
-        return detach_provenance(value), detach_provenance(on_path + partly)
+            return value, surrogate
+        return detach_provenance(value), detach_provenance(surrogate)
 
     def pathwise_surrogate(self, summed_out: Iterable[str]) -> Any:
         """The same as the estimators would differentiate it along the paths.
@@ -147,5 +157,12 @@ def has_baseline(run: Run) -> bool:
 
 def asks_for_costs(site: Any) -> bool:
     """Whether it matters for a site what its draw influences."""
-    replayed = isinstance(estimator_of(site["fn"]), ReplayEstimator | Enumerate)
-    return replayed or isinstance(site["score_parts"].score_function, Tensor)
+    if isinstance(site["score_parts"].score_function, Tensor):
+        return True
+    estimator = estimator_of(site["fn"])
+    return estimator is not None and isinstance(estimator, ReplayEstimator | Enumerate)
+
+
+def total(terms: Sequence[Any]) -> Any:
+    """The sum of tensors; unlike ``sum``, it does not add the first to zero."""
+    return reduce(add, terms) if terms else 0.0
