@@ -226,7 +226,9 @@ class TraceSwitch_ELBO(ELBO):
         together: list[Run] = []
         for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
             run = self._run(model_trace, guide_trace)
-            if run.sites_with(ReplayEstimator | Enumerate) or has_baseline(run):
+            if run.estimators and (
+                run.sites_with(ReplayEstimator | Enumerate) or has_baseline(run)
+            ):
                 together.append(run)
             else:
                 yield [run]
@@ -240,13 +242,10 @@ class TraceSwitch_ELBO(ELBO):
         return Run(model_trace, guide_trace, *watched)
 
     def _value_and_surrogate(self, runs: list[Run]) -> tuple[Tensor, Tensor]:
-        for run in runs:
-            self.closed_forms.update(run.closed_forms)
-        surrogate = total(
-            [run.pathwise_surrogate(run.sites_with(Enumerate)) for run in runs]
-        )
+        surrogate = total([run.pathwise_surrogate() for run in runs])
         learners: list[Learner] = []
-        for run in runs:
+        for run in (run for run in runs if run.estimators):
+            self.closed_forms.update(run.closed_forms)
             if run.sites_with(Adaptive | StickingTheLanding):
                 control, new = control_surrogate(run, self.state, self.stl == "replay")
                 surrogate, learners = surrogate - control, learners + new
@@ -259,7 +258,8 @@ class TraceSwitch_ELBO(ELBO):
             surrogate = surrogate - score_surrogate(runs, self.state, in_one_run)
         value = total([run.negative_elbo for run in runs])
         surrogate = torch.as_tensor(surrogate)
-        attach_learners(learners, surrogate)
+        if learners:
+            attach_learners(learners, surrogate)
         if self.num_particles == 1:
             return value, surrogate
         return value / self.num_particles, surrogate / self.num_particles

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of a guide and of the model against it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
 from operator import add
@@ -61,12 +61,12 @@ class Run:
     @cached_property
     def estimators(self) -> dict[str, GradientEstimator]:
         """Those that were chosen, by guide site."""
-        chosen = {n: estimator_of(site["fn"]) for n, site in samples(self.guide)}
-        return {n: e for n, e in chosen.items() if e is not None}
+        chosen = ((n, estimator_of(site["fn"])) for n, site in samples(self.guide))
+        return {n: e for n, e in chosen if e is not None}
 
     def sites_with(self, kind: Any) -> list[str]:
         """The guide sites whose estimator is of a kind."""
-        if not self._kinds or not any(issubclass(cls, kind) for cls in self._kinds):
+        if not any(issubclass(cls, kind) for cls in self._kinds):
             return []
         return [n for n, e in self.estimators.items() if isinstance(e, kind)]
 
@@ -128,13 +128,14 @@ class Run:
             return value, surrogate
         return detach_provenance(value), detach_provenance(surrogate)
 
-    def pathwise_surrogate(self, summed_out: Iterable[str]) -> Any:
+    def pathwise_surrogate(self) -> Any:
         """The same as the estimators would differentiate it along the paths.
 
         Without the terms that depend on sites that are summed out, which the sum has.
         """
-        if not summed_out and not self.sites_with(Analytic):
+        if not (self.estimators and self.sites_with(Enumerate | Analytic)):
             return self._sums[1]
+        summed_out = self.sites_with(Enumerate)
         surrogate: Any = 0.0
         for term in self.terms:
             kept = not any(term.may_depend_on(name) for name in summed_out)
