@@ -105,7 +105,7 @@ class Learner:
 
 def attach_learners(learners: list[Learner], surrogate: Tensor) -> None:
     """Let adaptive sites learn from the gradient of the surrogate, however scaled."""
-    if learners and surrogate.requires_grad:
+    if surrogate.requires_grad:
         upstream: list[Tensor] = []
         surrogate.register_hook(upstream.append)
         for learner in learners:

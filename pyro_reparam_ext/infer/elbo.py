@@ -35,6 +35,7 @@ from pyro_reparam_ext.infer.run import (
     Watched,
     asks_for_costs,
     has_baseline,
+    total,
 )
 from pyro_reparam_ext.infer.score_surrogate import score_surrogate
 from pyro_reparam_ext.infer.state import EstimatorState
@@ -181,7 +182,7 @@ class TraceSwitch_ELBO(ELBO):
         """The negative ELBO, estimated without gradients; baselines do not learn."""
         with torch.no_grad():
             traces = self._get_traces(model, guide, args, kwargs)
-            value = sum(self._run(m, g).negative_elbo for m, g in traces)
+            value = total([self._run(m, g).negative_elbo for m, g in traces])
             value = value / self.num_particles
         return _checked(float(value))
 
@@ -189,25 +190,23 @@ class TraceSwitch_ELBO(ELBO):
         self, model: Any, guide: Any, *args: Any, **kwargs: Any
     ) -> Tensor:
         """The negative ELBO as a tensor whose gradient is the estimate."""
-        value: Any = 0.0
-        surrogate: Any = 0.0
-        for runs in self._independent_runs(model, guide, args, kwargs):
-            one_value, one_surrogate = self._value_and_surrogate(runs)
-            value, surrogate = value + one_value, surrogate + one_surrogate
-        return value + (surrogate - surrogate.detach())
+        runs = self._independent_runs(model, guide, args, kwargs)
+        values, surrogates = zip(*map(self._value_and_surrogate, runs), strict=True)
+        surrogate = total(surrogates)
+        return total(values) + (surrogate - surrogate.detach())
 
     def loss_and_grads(
         self, model: Any, guide: Any, *args: Any, **kwargs: Any
     ) -> float:
         """The negative ELBO; its gradient estimate is added to the parameters."""
-        value: Any = 0.0
+        values = []
         for runs in self._independent_runs(model, guide, args, kwargs):
-            one_value, surrogate = self._value_and_surrogate(runs)
+            value, surrogate = self._value_and_surrogate(runs)
             if surrogate.requires_grad:  # now, so that one graph is held at a time
                 surrogate.backward(retain_graph=self.retain_graph)
-            value = value + one_value
+            values.append(value)
         self.state.register_networks()  # SVI trains what it sees there
-        return _checked(value.item())
+        return _checked(total(values).item())
 
     def coefficients(self) -> dict[str, dict[str, float]]:
         """The learned coefficients of adaptive sites, by site and parameter.
@@ -227,7 +226,9 @@ class TraceSwitch_ELBO(ELBO):
         together: list[Run] = []
         for model_trace, guide_trace in self._get_traces(model, guide, args, kwargs):
             run = self._run(model_trace, guide_trace)
-            if run.sites_with(ReplayEstimator | Enumerate) or has_baseline(run):
+            if run.estimators and (
+                run.sites_with(ReplayEstimator | Enumerate) or has_baseline(run)
+            ):
                 together.append(run)
             else:
                 yield [run]
@@ -241,12 +242,10 @@ class TraceSwitch_ELBO(ELBO):
         return Run(model_trace, guide_trace, *watched)
 
     def _value_and_surrogate(self, runs: list[Run]) -> tuple[Tensor, Tensor]:
-        surrogate: Any = 0.0
+        surrogate = total([run.pathwise_surrogate() for run in runs])
         learners: list[Learner] = []
-        for run in runs:
+        for run in (run for run in runs if run.estimators):
             self.closed_forms.update(run.closed_forms)
-            summed_out = run.sites_with(Enumerate)
-            surrogate = surrogate + run.pathwise_surrogate(summed_out)
             if run.sites_with(Adaptive | StickingTheLanding):
                 control, new = control_surrogate(run, self.state, self.stl == "replay")
                 surrogate, learners = surrogate - control, learners + new
@@ -255,10 +254,12 @@ class TraceSwitch_ELBO(ELBO):
                 surrogate = surrogate - difference_surrogate(*replays)
                 surrogate = surrogate - sum_surrogate(*replays)
         in_one_run = self.vectorize_particles and self.num_particles > 1
-        surrogate = surrogate - score_surrogate(runs, self.state, in_one_run)
-        value = torch.as_tensor(sum(run.negative_elbo for run in runs))
+        if any(run.score_sites for run in runs):
+            surrogate = surrogate - score_surrogate(runs, self.state, in_one_run)
+        value = total([run.negative_elbo for run in runs])
         surrogate = torch.as_tensor(surrogate)
-        attach_learners(learners, surrogate)
+        if learners:
+            attach_learners(learners, surrogate)
         if self.num_particles == 1:
             return value, surrogate
         return value / self.num_particles, surrogate / self.num_particles

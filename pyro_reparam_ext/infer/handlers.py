@@ -21,6 +21,7 @@ from pyro_reparam_ext.gradients import (
 )
 from pyro_reparam_ext.gradients.path import CoupledPathEstimator
 from pyro_reparam_ext.infer.followed_draws import FollowDraws
+from pyro_reparam_ext.infer.handled_module import HandledModule
 from pyro_reparam_ext.infer.held_values import NoteSubsamples
 from pyro_reparam_ext.infer.particles import with_particles
 from pyro_reparam_ext.infer.policy import Choice, Policy, SiteChoices
@@ -58,25 +59,6 @@ class PolicyMessenger(Messenger):
         return named or estimator is not None, estimator
 
 
-class HandledModule(nn.Module):
-    """A module that runs under a handler, its parameters and modules still its own."""
-
-    def __init__(self, module: nn.Module, handled: Callable[..., Any]) -> None:
-        super().__init__()
-        self.module = module
-        self._handled = handled
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:  # a guide's median(), say
-            return getattr(super().__getattr__("module"), name)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Run the module under the handler."""
-        return self._handled(*args, **kwargs)
-
-
 class LossMessenger(PolicyMessenger):
     """Switches the sites of a guide for a loss that supports every estimator.
 
@@ -101,6 +83,10 @@ class LossMessenger(PolicyMessenger):
         self.minibatches: dict[str, Any] = {}
         self._replays = False
         self._relaxed: dict[str, RelaxedEstimator] = {}
+
+    def __call__(self, fn: Any) -> Any:
+        """The program under the policy; the loss only runs it, module or not."""
+        return Messenger.__call__(self, fn)
 
     def of_model(self, model: Any) -> Callable[..., Any]:
         """The model, with the handlers that the estimators of the guide ask for."""
@@ -135,6 +121,8 @@ class LossMessenger(PolicyMessenger):
             if estimator is None and "estimator" not in msg["infer"]:
                 estimator = self.default(msg)
         pair(msg, estimator, self)
+        if estimator is None:
+            return
         if isinstance(estimator, ReplayEstimator | Enumerate):
             self._replays = True
         elif isinstance(estimator, RelaxedEstimator):

@@ -65,13 +65,13 @@ class Policy:
 
     def by_name(self, msg: Any) -> tuple[bool, GradientEstimator | None]:
         """Whether a key names the site, and the estimator it gives."""
+        if not self.sites:
+            return False, None
         names = _names(msg)
         if isinstance(innermost(msg["fn"]), Delta):
             self._points[msg["name"]] = None
             return False, None
         self._seen[names[0]] = None
-        if not self.sites:
-            return False, None
         found = False
         choice: Any = None
         keys = sorted(self.sites, key=lambda key: key not in names)  # stable
@@ -88,7 +88,9 @@ class Policy:
 
     def by_default(self, msg: Any) -> GradientEstimator | None:
         """The default estimator, for sites that have one at all."""
-        return None if isinstance(innermost(msg["fn"]), Delta) else self.default
+        if self.default is None or isinstance(innermost(msg["fn"]), Delta):
+            return None
+        return self.default
 
     def start(self) -> None:
         """Begin a run of the guide."""

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of a guide and of the model against it."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
+from operator import add
 from typing import Any, NamedTuple
 
 import torch
@@ -60,8 +61,8 @@ class Run:
     @cached_property
     def estimators(self) -> dict[str, GradientEstimator]:
         """Those that were chosen, by guide site."""
-        chosen = {n: estimator_of(site["fn"]) for n, site in samples(self.guide)}
-        return {n: e for n, e in chosen.items() if e is not None}
+        chosen = ((n, estimator_of(site["fn"])) for n, site in samples(self.guide))
+        return {n: e for n, e in chosen if e is not None}
 
     def sites_with(self, kind: Any) -> list[str]:
         """The guide sites whose estimator is of a kind."""
@@ -72,6 +73,15 @@ class Run:
     @cached_property
     def _kinds(self) -> set[type[GradientEstimator]]:
         return {type(estimator) for estimator in self.estimators.values()}
+
+    @cached_property
+    def score_sites(self) -> list[tuple[str, Any]]:
+        """The guide sites whose scores are weighed with their costs."""
+        return [
+            (name, site)
+            for name, site in samples(self.guide)
+            if isinstance(site["score_parts"].score_function, Tensor)
+        ]
 
     @property
     def terms(self) -> list[Term]:
@@ -98,33 +108,34 @@ class Run:
         return self._sums[0]
 
     @cached_property
-    def _sums(self) -> tuple[Any, Any]:
+    def _sums(self) -> tuple[Tensor, Tensor]:
         """The value of the loss, and its surrogate if no term is replaced."""
-        on_path: Any = 0.0
-        off_path: Any = 0.0
-        partly: Any = 0.0
-        for _, site in samples(self.model):
-            on_path = on_path - site["log_prob_sum"]
+        on_path: list[Tensor] = []
+        off_path: list[Tensor] = []
+        partly: list[Tensor] = []
         for _, site in samples(self.guide):
             log_prob, entropy_term = site["log_prob"], site["score_parts"].entropy_term
             if entropy_term is log_prob:
-                on_path = on_path + log_prob.sum()
+                on_path.append(log_prob.sum())
             else:
-                off_path = off_path + log_prob.detach().sum()
+                off_path.append(site["log_prob_sum"].detach())
                 if isinstance(entropy_term, Tensor):
-                    partly = partly + entropy_term.sum()
-        value = torch.as_tensor(on_path).detach() + off_path
+                    partly.append(entropy_term.sum())
+        log_p = total([site["log_prob_sum"] for _, site in samples(self.model)])
+        common = torch.as_tensor(total(on_path) - log_p)
+        value, surrogate = total([common.detach(), *off_path]), total([common, *partly])
         if not self.tracked:
-            return value, on_path + partly
-        return detach_provenance(value), detach_provenance(on_path + partly)
+            return value, surrogate
+        return detach_provenance(value), detach_provenance(surrogate)
 
-    def pathwise_surrogate(self, summed_out: Iterable[str]) -> Any:
+    def pathwise_surrogate(self) -> Any:
         """The same as the estimators would differentiate it along the paths.
 
         Without the terms that depend on sites that are summed out, which the sum has.
         """
-        if not summed_out and not self.sites_with(Analytic):
+        if not (self.estimators and self.sites_with(Enumerate | Analytic)):
             return self._sums[1]
+        summed_out = self.sites_with(Enumerate)
         surrogate: Any = 0.0
         for term in self.terms:
             kept = not any(term.may_depend_on(name) for name in summed_out)
@@ -147,5 +158,12 @@ def has_baseline(run: Run) -> bool:
 
 def asks_for_costs(site: Any) -> bool:
     """Whether it matters for a site what its draw influences."""
-    replayed = isinstance(estimator_of(site["fn"]), ReplayEstimator | Enumerate)
-    return replayed or isinstance(site["score_parts"].score_function, Tensor)
+    if isinstance(site["score_parts"].score_function, Tensor):
+        return True
+    estimator = estimator_of(site["fn"])
+    return estimator is not None and isinstance(estimator, ReplayEstimator | Enumerate)
+
+
+def total(terms: Sequence[Any]) -> Any:
+    """The sum of tensors; unlike ``sum``, it does not add the first to zero."""
+    return reduce(add, terms) if terms else 0.0

@@ -12,7 +12,6 @@ from pyro_reparam_ext.gradients import Baseline, NeuralBaseline, SiteState
 from pyro_reparam_ext.infer.costs import plates_of, sum_to_plates
 from pyro_reparam_ext.infer.run import Program, Run, baseline_of
 from pyro_reparam_ext.infer.state import EstimatorState
-from pyro_reparam_ext.infer.terms import samples
 
 
 def score_surrogate(runs: list[Run], state: EstimatorState, in_one_run: bool) -> Any:
@@ -26,10 +25,9 @@ def score_surrogate(runs: list[Run], state: EstimatorState, in_one_run: bool) ->
     draws: dict[str, list[tuple[Any, Tensor]]] = defaultdict(list)
     program_of: dict[int, Program] = {}
     for run in runs:
-        for name, site in samples(run.guide):
-            if isinstance(site["score_parts"].score_function, Tensor):
-                draws[name].append((site, run.costs.of(site)))
-                program_of[id(site)] = run.program
+        for name, site in run.score_sites:
+            draws[name].append((site, run.costs.of(site)))
+            program_of[id(site)] = run.program
     total: Any = 0.0
     for name, sites_and_costs in draws.items():
         sites, costs = zip(*sites_and_costs, strict=True)

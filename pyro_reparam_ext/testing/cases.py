@@ -19,7 +19,7 @@ INTEGRANDS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class DistributionCase:
     r"""One distribution under test: how to make it, and where.
 

@@ -4,6 +4,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -72,12 +73,18 @@ class Check:
             self.law.statement(self.case, self.point, self.dtype)
 
 
+@cache
 def offers(case: DistributionCase, name: str) -> bool:
     """Whether the class implements an optional method or property.
 
     ``NotImplementedError`` means it does not. Any other error is not an answer, and is
     raised.
     """
+    with torch.random.fork_rng(devices=[]):  # what a law draws is the same either way
+        return _answers(case, name)
+
+
+def _answers(case: DistributionCase, name: str) -> bool:
     point = next(iter(case.points))
     distribution = case.distribution(point)
     try:

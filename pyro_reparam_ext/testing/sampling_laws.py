@@ -2,6 +2,7 @@
 """Laws of draws: where they lie, what they depend on, which law they follow."""
 
 import math
+from functools import lru_cache
 
 import pyro
 import torch
@@ -26,15 +27,21 @@ DRAWS, FEW_DRAWS = 100_000, 20_000
 FAILURE = 1e-6  # probability that a true law is reported broken, per batch element
 
 
-def _number(case: DistributionCase) -> int:
-    """How many draws: fewer where each is dear."""
-    return DRAWS if case.draws >= FEW_DRAWS else FEW_DRAWS
+@lru_cache(maxsize=2)  # a point in both precisions
+def _draws(case: DistributionCase, point: str, dtype: torch.dtype) -> Tensor:
+    """Draws at a point, made once for all laws: each begins with them, as seeded.
+
+    Fewer where each is dear.
+    """
+    d = case.distribution(point, dtype)
+    number = DRAWS if case.draws >= FEW_DRAWS else FEW_DRAWS
+    return d.sample((number // d.event_shape.numel(),))
 
 
 def in_support(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     """Every draw is finite and in the support, and has a finite log density."""
     d = case.distribution(point, dtype)
-    z = d.sample((_number(case) // d.event_shape.numel(),))
+    z = _draws(case, point, dtype)
     assert z.isfinite().all(), f"{int((~z.isfinite()).sum())} draws are not finite"
     inside = d.support.check(z)
     assert inside.all(), f"{int((~inside).sum())} draws are outside the support"
@@ -116,7 +123,7 @@ def log_det(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
 def standardized(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     r""":math:`g_\theta^{-1}(z)` follows the noise; :math:`S_\theta(z)`, U(0, 1)."""
     d = case.distribution(point, dtype)
-    eps = d.inverse(d.sample((_number(case),))).double()
+    eps = d.inverse(_draws(case, point, dtype)).double()
     u = torch.linspace(0.001, 0.999, 999, dtype=torch.float64)
     u = u.reshape((-1,) + (1,) * (eps.dim() - 1)).expand((-1, *eps.shape[1:]))
     grid = u
@@ -135,9 +142,8 @@ def standardized(case: DistributionCase, point: str, dtype: torch.dtype) -> None
 def fit(case: DistributionCase, point: str, dtype: torch.dtype) -> None:
     r"""Draws follow :math:`\int p_\theta`, by Kolmogorov and Smirnov."""
     exact = case.distribution(point)
-    number = _number(case)
-    z = case.distribution(point, dtype).sample((number,)).double()
-    grid = z.sort(0).values[:: number // 30]
+    z = _draws(case, point, dtype).double()
+    grid = z.sort(0).values[:: len(z) // 30]
     # where one rounding unit holds much mass, draws cannot be told apart
     cell = exact.log_prob(grid).exp() * grid.abs() * epsilon(dtype)
     grid = torch.where(cell < 1e-4, grid, grid[:1])

@@ -36,27 +36,27 @@ FAMILIES = {
     "Cauchy": TruncatedFamily(
         dist.Cauchy,
         truncated.CAUCHY,
-        {"loc": 0.3, "scale": 1.25},
+        {"loc": 0.3125, "scale": 1.25},
         (*LINE, *FAR, (1e6, INF), (-1e4, 1e9)),
     ),
     "Laplace": TruncatedFamily(
         dist.Laplace,
         truncated.LAPLACE,
-        {"loc": 0.3, "scale": 1.25},
+        {"loc": 0.3125, "scale": 1.25},
         (*LINE, *FAR, (300.0, INF)),
         digits=160,
     ),
     "Logistic": TruncatedFamily(
         dist.Logistic,
         truncated.LOGISTIC,
-        {"loc": 0.3, "scale": 1.25},
+        {"loc": 0.3125, "scale": 1.25},
         (*LINE, *FAR, (-INF, -300.0)),
         digits=160,
     ),
     "Gumbel": TruncatedFamily(
         dist.Gumbel,
         truncated.GUMBEL,
-        {"loc": 0.3, "scale": 1.25},
+        {"loc": 0.3125, "scale": 1.25},
         (*LINE, (8.0, 9.0), (40.0, INF), (-INF, -3.0), (-6.0, -5.5)),
     ),
     "Exponential": TruncatedFamily(
@@ -69,14 +69,14 @@ FAMILIES = {
     "Weibull": TruncatedFamily(
         dist.Weibull,
         truncated.WEIBULL,
-        {"scale": 0.8, "concentration": 1.7},
+        {"scale": 0.8125, "concentration": 1.75},
         ((0.5, 2.0), (-INF, 0.5), (0.7, INF), (8.0, INF), (8.0, 8.5), (1e-6, 1e-3)),
     ),
     "Pareto": TruncatedFamily(
         dist.Pareto,
         truncated.PARETO,
-        {"scale": 0.8, "alpha": 1.7},
-        ((1.0, 2.0), (-INF, INF), (0.5, 1.5), (3.0, INF), (1e5, INF), (0.81, 0.9)),
+        {"scale": 0.8125, "alpha": 1.75},
+        ((1.0, 2.0), (-INF, INF), (0.5, 1.5), (3.0, INF), (1e5, INF), (0.82, 0.9)),
     ),
     "HalfNormal": TruncatedFamily(
         dist.HalfNormal,
@@ -94,7 +94,7 @@ FAMILIES = {
     "LogNormal": TruncatedFamily(
         dist.LogNormal,
         truncated.LOG_NORMAL,
-        {"loc": 0.3, "scale": 1.25},
+        {"loc": 0.3125, "scale": 1.25},
         (*POSITIVE, (1e4, INF), (1e-6, 1e-3)),
     ),
     "Uniform": TruncatedFamily(
@@ -106,13 +106,13 @@ FAMILIES = {
     "Kumaraswamy": TruncatedFamily(
         D.Kumaraswamy,
         truncated.KUMARASWAMY,
-        {"concentration1": 1.7, "concentration0": 2.5},
+        {"concentration1": 1.75, "concentration0": 2.5},
         ((0.2, 0.7), (-INF, 0.5), (0.9, 0.95), (1e-6, 1e-3)),
     ),
     "GeneralizedPareto": TruncatedFamily(
         D.GeneralizedPareto,
         truncated.GENERALIZED_PARETO,
-        {"loc": 0.3, "scale": 0.8, "concentration": 0.25},
+        {"loc": 0.3125, "scale": 0.8125, "concentration": 0.25},
         ((0.5, 2.0), (-INF, 1.0), (1.0, INF), (1e4, INF)),
     ),
     "Gamma": TruncatedFamily(
@@ -142,7 +142,7 @@ FAMILIES = {
     "StudentT": TruncatedFamily(
         dist.StudentT,
         truncated.STUDENT,
-        {"df": 3.5, "loc": 0.3, "scale": 1.25},
+        {"df": 3.5, "loc": 0.3125, "scale": 1.25},
         (*LINE, (40.0, 41.0), (-INF, -1e4), (1e6, INF)),
     ),
     "LogGamma": TruncatedFamily(

@@ -66,20 +66,18 @@ def test_value_is_that_of_trace_elbo_for_every_estimator(case):
         )
 
 
-@pytest.mark.parametrize("case", MODELS, ids=lambda case: case.name)
+@pytest.mark.parametrize(
+    "case", [m for m in MODELS if m.static], ids=lambda case: case.name
+)
 def test_particles_in_one_run_or_in_many_have_the_same_mean(case):
     """Vectorizing changes the order of the draws, not their law."""
-    if not case.static:
-        case = MODELS[0]
     guide = prepare(case)
     means = []
-    for vectorize in (False, True):
+    # to see a bias of half a standard deviation of one particle
+    for vectorize, particles, steps in ((False, 70, 4), (True, 100, 32)):
         pyro.set_rng_seed(0)
-        particles = 100
         loss = TraceSwitch_ELBO(num_particles=particles, vectorize_particles=vectorize)
-        draws = torch.tensor(
-            [loss.loss(case.model, guide) for _ in range(8 if vectorize else 4)]
-        )
+        draws = torch.tensor([loss.loss(case.model, guide) for _ in range(steps)])
         means.append((draws.mean(), draws.std() / len(draws) ** 0.5))
     (a, sa), (b, sb) = means
     assert abs(a - b) < 8 * (sa**2 + sb**2).sqrt()  # 5 sigma, few repetitions

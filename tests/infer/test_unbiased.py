@@ -105,7 +105,7 @@ def doubled_score(self, fn, value):
     return ScoreParts(fn.log_prob(value), 2 * fn.log_prob(value), 0)
 
 
-def no_entropy(self, summed_out):
+def no_entropy(self):
     return -self.model.log_prob_sum()
 
 

@@ -27,18 +27,19 @@ class Truncated:
     base: Base
 
     def log_prob(self, value, low, high, **parameters):
-        mass = self._between(low, high, parameters)
+        mass = self._cdf(high, parameters) - self._cdf(low, parameters)
         return mp.log(self.base.density(mp.mpf(value), **parameters) / mass)
 
     def cdf(self, value, low, high, **parameters):
-        mass = self._between(low, high, parameters)
-        return self._between(low, value, parameters) / mass
+        start, end = self._cdf(low, parameters), self._cdf(high, parameters)
+        return (self._cdf(value, parameters) - start) / (end - start)
 
     def quantile(self, probability, low, high, **parameters):
-        p = mp.mpf(probability)
+        start, end = self._cdf(low, parameters), self._cdf(high, parameters)
+        sought = start + mp.mpf(probability) * (end - start)
 
         def below(z):
-            return self.cdf(z, low, high, **parameters) < p
+            return self._cdf(z, parameters) < sought
 
         left, right = mp.mpf(low), mp.mpf(high)
         left = max(left, self._start(parameters))
@@ -55,16 +56,13 @@ class Truncated:
             left, right = (middle, right) if below(middle) else (left, middle)
         z = (left + right) / 2
         for _ in range(6):
-            error = self.cdf(z, low, high, **parameters) - p
-            z -= error / mp.exp(self.log_prob(z, low, high, **parameters))
+            error = self._cdf(z, parameters) - sought
+            z -= error / self.base.density(z, **parameters)
         return z
 
     def _start(self, parameters):
         start = self.base.start
         return -mp.inf if start is None else start(**parameters)
-
-    def _between(self, low, high, parameters):
-        return self._cdf(high, parameters) - self._cdf(low, parameters)
 
     def _cdf(self, value, parameters):
         value = mp.mpf(value)

@@ -16,14 +16,20 @@ from pyro_reparam_ext.infer import CaptureWarning, CompiledSVI
 from tests.cases import IW_MODELS, MODELS
 
 
+def parts(choice: Mapping[str, Any]) -> set[Any]:
+    """The estimators that a choice names, and the options that it gives."""
+    named = {choice.get("estimator"), *choice.get("sites", {}).values()}
+    return named | (set(choice) - {"estimator"})
+
+
 def pairs(cases: list[Any]) -> list[Any]:
-    """Models and choices: slow, but for the first of each model and of each choice."""
-    seen: set[str] = set()
+    """Models and choices: slow, but for the first of each model, estimator, option."""
+    seen: set[Any] = set()
     found = []
     for case in cases:
-        for label in case.choices:
-            new = not {case.name, label} <= seen
-            seen |= {case.name, label}
+        for label, choice in case.choices.items():
+            new = {case.name, *parts(choice)} - seen
+            seen |= new
             marks = () if new else pytest.mark.slow
             found.append(
                 pytest.param(case, label, id=f"{case.name}-{label}", marks=marks)
