@@ -110,7 +110,7 @@ class Stepper:
                 if number > 1:
                     recording.taken += number
                     return step.run(arguments.leaves, number)
-        return torch.as_tensor(self.step(args, kwargs)).reshape(1)
+        return torch.as_tensor(self.step(args, kwargs))[None]
 
     def _eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A step by the program, as that of ``pyro.infer.SVI``."""
