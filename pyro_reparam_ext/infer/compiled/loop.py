@@ -47,7 +47,8 @@ class LoopedStep:
         compiler: From a graph and example inputs to a function; the graph has a loop.
 
     Raises:
-        NotImplementedError: a draw that compiled code cannot call for.
+        NotImplementedError: a draw that compiled code cannot call for, or an operation
+            that comes out otherwise in a loop.
     """
 
     def __init__(
@@ -57,6 +58,9 @@ class LoopedStep:
         compiler: Callable[[fx.GraphModule, Sequence[Tensor]], Callable[..., Any]],
     ) -> None:
         graph = functional(step, inputs)
+        if any("batch_norm" in str(n.target) for n in graph.graph.nodes):
+            # inductor loses the running averages that a loop hands on
+            raise NotImplementedError("batch_norm inside of a loop")
         _standardize(graph)
         self._constants = _lift_constants(graph)
         changed = _outputs_of_copies(graph)
