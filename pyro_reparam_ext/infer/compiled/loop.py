@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx
-from torch._higher_order_ops.while_loop import while_loop_op
 
 from pyro_reparam_ext.infer.compiled.functional import functional, is_random
 
@@ -59,7 +58,7 @@ class LoopedStep:
     ) -> None:
         graph = functional(step, inputs)
         if any("batch_norm" in str(n.target) for n in graph.graph.nodes):
-            # inductor loses the running averages that a loop hands on
+            # compared with the program, its running averages came out otherwise
             raise NotImplementedError("batch_norm inside of a loop")
         _standardize(graph)
         self._constants = _lift_constants(graph)
@@ -142,6 +141,9 @@ def _outputs_of_copies(graph: fx.GraphModule) -> list[fx.Node]:
 
 def _looped(graph: fx.GraphModule, changed: list[fx.Node]) -> fx.GraphModule:
     """A graph that runs another one as often as it is told."""
+    # private to torch: where it is missing, there is no loop, and the rest works
+    from torch._higher_order_ops.while_loop import while_loop_op
+
     inputs = graph.graph.find_nodes(op="placeholder")
     fixed = [n for n in inputs if n not in changed]
     output = next(n for n in graph.graph.nodes if n.op == "output")

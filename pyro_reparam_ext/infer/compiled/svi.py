@@ -155,8 +155,15 @@ class CompiledSVI:
             kwargs: Of model and guide.
 
         Raises:
+            TypeError: ``num_steps`` is not an integer, or a DataLoader is not the only
+                positional argument.
             ValueError: ``num_steps`` is negative, or the DataLoader is empty.
         """
+        if not isinstance(num_steps, int):
+            raise TypeError(
+                "CompiledSVI.run: num_steps must be an integer; found "
+                f"{type(num_steps).__name__}. Give it first: run(1000, data)."
+            )
         if num_steps < 0:
             raise ValueError(
                 f"CompiledSVI.run: num_steps must be 0 or more; found {num_steps!r}."

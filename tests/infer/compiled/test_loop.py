@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Many steps in one call are as many steps; minibatches are those of the loader."""
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -144,6 +145,14 @@ def test_what_cannot_be_in_a_loop_is_made_step_by_step(program: Any) -> None:
     assert isinstance(step_of(svi)._run, StagedStep)
 
 
+@pytest.mark.usefixtures("interpreted")
+def test_a_torch_without_loops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are private to it, and may go."""
+    monkeypatch.setitem(sys.modules, "torch._higher_order_ops.while_loop", None)
+    svi, _ = both(PROGRAMS["normal"], "adam", "inductor", 12)
+    assert isinstance(step_of(svi)._run, StagedStep)
+
+
 def test_replayed_and_eager_runs() -> None:
     for backend in ("replay", "eager"):
         both(PROGRAMS["normal"], "adam", backend, 12)
@@ -246,6 +255,8 @@ def test_mistakes_have_their_messages() -> None:
     assert svi.run(0, DATA).shape == (0,)
     with pytest.raises(ValueError, match="num_steps must be 0 or more; found -1"):
         svi.run(-1, DATA)
+    with pytest.raises(TypeError, match="num_steps must be an integer; found Tensor"):
+        svi.run(DATA)
     loader = DataLoader(LOADED, batch_size=20, drop_last=True)
     with pytest.raises(ValueError, match="no minibatches"):
         svi.run(3, loader)
